@@ -1,0 +1,106 @@
+//! The one error type. Its variants say who is at fault, because that is what a caller acts on.
+//! Uses nothing else of the crate.
+
+use core::fmt;
+
+/// Text of an error: built where there is an allocator, fixed where there is none.
+#[cfg(feature = "std")]
+pub type Text = std::borrow::Cow<'static, str>;
+/// Text of an error: built where there is an allocator, fixed where there is none.
+#[cfg(not(feature = "std"))]
+pub type Text = &'static str;
+
+/// Why an operation failed, by who is at fault.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// A setting is out of its range: the caller's mistake.
+    Usage {
+        /// The setting, as the [`Config`](crate::Config) field or the flag is called.
+        setting: Text,
+        /// What it is and what was expected.
+        problem: Text,
+    },
+    /// The data are malformed or too small.
+    Input {
+        /// The file, or what else the data came from.
+        source: Text,
+        /// What is wrong and what was expected.
+        problem: Text,
+    },
+    /// A file is missing, unreadable or unwritable, or the device is full.
+    #[cfg(feature = "std")]
+    Io {
+        /// The file or folder.
+        path: std::path::PathBuf,
+        /// What the operating system said.
+        error: std::io::Error,
+    },
+    /// Training left the finite: after the update of `step` a parameter was beyond ±2²⁰, or a parameter or moment
+    /// was not finite.
+    Diverged {
+        /// The step, counted from 1.
+        step: u64,
+    },
+    /// This machine lacks something that was asked for.
+    Environment {
+        /// What is missing.
+        problem: Text,
+    },
+}
+
+impl Error {
+    /// The process exit code of this error: 2 usage, 3 input, 4 I/O, 5 diverged, 6 environment.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Error::Usage { .. } => 2,
+            Error::Input { .. } => 3,
+            #[cfg(feature = "std")]
+            Error::Io { .. } => 4,
+            Error::Diverged { .. } => 5,
+            Error::Environment { .. } => 6,
+        }
+    }
+
+    /// A bad setting.
+    pub(crate) fn usage(setting: impl Into<Text>, problem: impl Into<Text>) -> Self {
+        Error::Usage { setting: setting.into(), problem: problem.into() }
+    }
+
+    /// Bad data.
+    pub(crate) fn input(source: impl Into<Text>, problem: impl Into<Text>) -> Self {
+        Error::Input { source: source.into(), problem: problem.into() }
+    }
+
+    /// A failed file operation on `path`.
+    #[cfg(feature = "std")]
+    pub(crate) fn io(path: impl Into<std::path::PathBuf>, error: std::io::Error) -> Self {
+        Error::Io { path: path.into(), error }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Usage { setting, problem } => write!(f, "{setting}: {problem}"),
+            Error::Input { source, problem } => write!(f, "{source}: {problem}"),
+            #[cfg(feature = "std")]
+            Error::Io { path, error } => write!(f, "{}: {error}", path.display()),
+            Error::Diverged { step } => write!(
+                f,
+                "training diverged at step {step}: a parameter is beyond ±2^20, or a parameter or moment is not finite"
+            ),
+            Error::Environment { problem } => write!(f, "{problem}"),
+        }
+    }
+}
+
+impl core::error::Error for Error {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            #[cfg(feature = "std")]
+            Error::Io { error, .. } => Some(error),
+            _ => None,
+        }
+    }
+}
