@@ -1,0 +1,12 @@
+//! Images: parsing, loading, and which of them a step sees. Uses [`error`](crate::error), `kernels` and `rng`.
+
+pub mod batches;
+#[cfg(feature = "std")]
+mod dataset;
+#[cfg(feature = "std")]
+pub mod gzip;
+pub mod idx;
+
+#[cfg(feature = "std")]
+pub use dataset::Dataset;
+pub use idx::Images;

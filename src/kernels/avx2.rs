@@ -1,0 +1,151 @@
+//! [`Vector`] over 256-bit registers (AVX2 with FMA). Uses the proof token of `isa` and the constants of `reference`.
+
+use core::arch::x86_64::*;
+
+use super::isa::Avx2;
+use super::reference::EXPONENT;
+use super::vector::{Kernel, Vector};
+
+/// Runs a kernel with these instructions enabled, so that everything inlined into it uses them.
+#[inline]
+pub fn run<K: Kernel>(token: Avx2, kernel: K) -> K::Output {
+    #[target_feature(enable = "avx2,fma")]
+    fn enabled<K: Kernel>(token: Avx2, kernel: K) -> K::Output {
+        kernel.vector(token)
+    }
+    // SAFETY: the token proves the features.
+    unsafe { enabled(token, kernel) }
+}
+
+/// The mask of the first `n` lanes.
+#[inline(always)]
+unsafe fn first(n: usize) -> __m256i {
+    const WINDOW: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
+    debug_assert!(n <= 8);
+    // SAFETY: n ≤ 8, so eight values from 8 − n on lie inside the window; the caller vouches for AVX.
+    unsafe { _mm256_loadu_si256(WINDOW.as_ptr().add(8 - n).cast()) }
+}
+
+impl Vector for Avx2 {
+    const LANES: usize = 8;
+    const TILE_VECTORS: usize = 2;
+    const LIST_VECTORS: usize = 8;
+    const BLOCK_TERMS: usize = 256;
+    type F32 = __m256;
+    type Mask = __m256;
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> Self::F32 {
+        // SAFETY: the token proves the instructions.
+        unsafe { _mm256_set1_ps(x) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_ptr(self, p: *const f32) -> Self::F32 {
+        // SAFETY: the caller vouches for the pointer, the token for the instructions.
+        unsafe { _mm256_loadu_ps(p) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_ptr(self, p: *mut f32, x: Self::F32) {
+        // SAFETY: the caller vouches for the pointer, the token for the instructions.
+        unsafe { _mm256_storeu_ps(p, x) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_part(self, p: *const f32, n: usize) -> Self::F32 {
+        // SAFETY: a masked lane is not read; the caller vouches for the others.
+        unsafe { _mm256_maskload_ps(p, first(n)) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_part(self, p: *mut f32, n: usize, x: Self::F32) {
+        // SAFETY: a masked lane is not written; the caller vouches for the others.
+        unsafe { _mm256_maskstore_ps(p, first(n), x) }
+    }
+
+    #[inline(always)]
+    fn add(self, a: Self::F32, b: Self::F32) -> Self::F32 {
+        // SAFETY: the token proves the instructions.
+        unsafe { _mm256_add_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn sub(self, a: Self::F32, b: Self::F32) -> Self::F32 {
+        // SAFETY: the token proves the instructions.
+        unsafe { _mm256_sub_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn mul(self, a: Self::F32, b: Self::F32) -> Self::F32 {
+        // SAFETY: the token proves the instructions.
+        unsafe { _mm256_mul_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn div(self, a: Self::F32, b: Self::F32) -> Self::F32 {
+        // SAFETY: the token proves the instructions.
+        unsafe { _mm256_div_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn sqrt(self, a: Self::F32) -> Self::F32 {
+        // SAFETY: the token proves the instructions.
+        unsafe { _mm256_sqrt_ps(a) }
+    }
+
+    #[inline(always)]
+    fn fma(self, a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32 {
+        // SAFETY: the token proves the instructions.
+        unsafe { _mm256_fmadd_ps(a, b, c) }
+    }
+
+    #[inline(always)]
+    fn fma_scalar(self, a: f32, b: f32, c: f32) -> f32 {
+        // SAFETY: the token proves the instructions.
+        unsafe { _mm_cvtss_f32(_mm_fmadd_ss(_mm_set_ss(a), _mm_set_ss(b), _mm_set_ss(c))) }
+    }
+
+    #[inline(always)]
+    fn neg(self, a: Self::F32) -> Self::F32 {
+        // SAFETY: the token proves the instructions.
+        unsafe { _mm256_xor_ps(a, _mm256_set1_ps(-0.0)) }
+    }
+
+    #[inline(always)]
+    fn abs(self, a: Self::F32) -> Self::F32 {
+        // SAFETY: the token proves the instructions.
+        unsafe { _mm256_andnot_ps(_mm256_set1_ps(-0.0), a) }
+    }
+
+    #[inline(always)]
+    fn exp2i(self, n: Self::F32) -> Self::F32 {
+        // SAFETY: the token proves the instructions.
+        unsafe { let shifted = _mm256_add_ps(n, _mm256_set1_ps(EXPONENT));
+            _mm256_castsi256_ps(_mm256_slli_epi32::<23>(_mm256_castps_si256(shifted))) }
+    }
+
+    #[inline(always)]
+    fn lt(self, a: Self::F32, b: Self::F32) -> Self::Mask {
+        // SAFETY: the token proves the instructions.
+        unsafe { _mm256_cmp_ps::<_CMP_LT_OQ>(a, b) }
+    }
+
+    #[inline(always)]
+    fn le(self, a: Self::F32, b: Self::F32) -> Self::Mask {
+        // SAFETY: the token proves the instructions.
+        unsafe { _mm256_cmp_ps::<_CMP_LE_OQ>(a, b) }
+    }
+
+    #[inline(always)]
+    fn select(self, mask: Self::Mask, a: Self::F32, b: Self::F32) -> Self::F32 {
+        // SAFETY: the token proves the instructions.
+        unsafe { _mm256_blendv_ps(b, a, mask) }
+    }
+
+    #[inline(always)]
+    fn all(self, mask: Self::Mask) -> bool {
+        // SAFETY: the token proves the instructions.
+        unsafe { _mm256_movemask_ps(mask) == 0xFF }
+    }
+}

@@ -1,0 +1,149 @@
+//! [`Vector`] over 512-bit registers (AVX-512F). Uses the proof token of `isa` and the constants of `reference`.
+
+use core::arch::x86_64::*;
+
+use super::isa::Avx512;
+use super::reference::EXPONENT;
+use super::vector::{Kernel, Vector};
+
+/// Runs a kernel with these instructions enabled, so that everything inlined into it uses them.
+#[inline]
+pub fn run<K: Kernel>(token: Avx512, kernel: K) -> K::Output {
+    #[target_feature(enable = "avx512f")]
+    fn enabled<K: Kernel>(token: Avx512, kernel: K) -> K::Output {
+        kernel.vector(token)
+    }
+    // SAFETY: the token proves the features.
+    unsafe { enabled(token, kernel) }
+}
+
+/// The mask of the first `n` lanes.
+#[inline(always)]
+fn first(n: usize) -> __mmask16 {
+    debug_assert!(n <= 16);
+    ((1u32 << n) - 1) as __mmask16
+}
+
+impl Vector for Avx512 {
+    const LANES: usize = 16;
+    const TILE_VECTORS: usize = 4;
+    const LIST_VECTORS: usize = 16;
+    const BLOCK_TERMS: usize = 128;
+    type F32 = __m512;
+    type Mask = __mmask16;
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> Self::F32 {
+        // SAFETY: the token proves the instructions.
+        unsafe { _mm512_set1_ps(x) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_ptr(self, p: *const f32) -> Self::F32 {
+        // SAFETY: the caller vouches for the pointer, the token for the instructions.
+        unsafe { _mm512_loadu_ps(p) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_ptr(self, p: *mut f32, x: Self::F32) {
+        // SAFETY: the caller vouches for the pointer, the token for the instructions.
+        unsafe { _mm512_storeu_ps(p, x) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_part(self, p: *const f32, n: usize) -> Self::F32 {
+        // SAFETY: a masked lane is not read; the caller vouches for the others.
+        unsafe { _mm512_maskz_loadu_ps(first(n), p) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_part(self, p: *mut f32, n: usize, x: Self::F32) {
+        // SAFETY: a masked lane is not written; the caller vouches for the others.
+        unsafe { _mm512_mask_storeu_ps(p, first(n), x) }
+    }
+
+    #[inline(always)]
+    fn add(self, a: Self::F32, b: Self::F32) -> Self::F32 {
+        // SAFETY: the token proves the instructions.
+        unsafe { _mm512_add_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn sub(self, a: Self::F32, b: Self::F32) -> Self::F32 {
+        // SAFETY: the token proves the instructions.
+        unsafe { _mm512_sub_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn mul(self, a: Self::F32, b: Self::F32) -> Self::F32 {
+        // SAFETY: the token proves the instructions.
+        unsafe { _mm512_mul_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn div(self, a: Self::F32, b: Self::F32) -> Self::F32 {
+        // SAFETY: the token proves the instructions.
+        unsafe { _mm512_div_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn sqrt(self, a: Self::F32) -> Self::F32 {
+        // SAFETY: the token proves the instructions.
+        unsafe { _mm512_sqrt_ps(a) }
+    }
+
+    #[inline(always)]
+    fn fma(self, a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32 {
+        // SAFETY: the token proves the instructions.
+        unsafe { _mm512_fmadd_ps(a, b, c) }
+    }
+
+    #[inline(always)]
+    fn fma_scalar(self, a: f32, b: f32, c: f32) -> f32 {
+        // SAFETY: the token proves the instructions.
+        unsafe { _mm_cvtss_f32(_mm_fmadd_ss(_mm_set_ss(a), _mm_set_ss(b), _mm_set_ss(c))) }
+    }
+
+    #[inline(always)]
+    fn neg(self, a: Self::F32) -> Self::F32 {
+        // SAFETY: the token proves the instructions.
+        unsafe { let sign = _mm512_set1_epi32(i32::MIN);
+            _mm512_castsi512_ps(_mm512_xor_si512(_mm512_castps_si512(a), sign)) }
+    }
+
+    #[inline(always)]
+    fn abs(self, a: Self::F32) -> Self::F32 {
+        // SAFETY: the token proves the instructions.
+        unsafe { _mm512_abs_ps(a) }
+    }
+
+    #[inline(always)]
+    fn exp2i(self, n: Self::F32) -> Self::F32 {
+        // SAFETY: the token proves the instructions.
+        unsafe { let shifted = _mm512_add_ps(n, _mm512_set1_ps(EXPONENT));
+            _mm512_castsi512_ps(_mm512_slli_epi32::<23>(_mm512_castps_si512(shifted))) }
+    }
+
+    #[inline(always)]
+    fn lt(self, a: Self::F32, b: Self::F32) -> Self::Mask {
+        // SAFETY: the token proves the instructions.
+        unsafe { _mm512_cmp_ps_mask::<_CMP_LT_OQ>(a, b) }
+    }
+
+    #[inline(always)]
+    fn le(self, a: Self::F32, b: Self::F32) -> Self::Mask {
+        // SAFETY: the token proves the instructions.
+        unsafe { _mm512_cmp_ps_mask::<_CMP_LE_OQ>(a, b) }
+    }
+
+    #[inline(always)]
+    fn select(self, mask: Self::Mask, a: Self::F32, b: Self::F32) -> Self::F32 {
+        // SAFETY: the token proves the instructions.
+        unsafe { _mm512_mask_blend_ps(mask, b, a) }
+    }
+
+    #[inline(always)]
+    fn all(self, mask: Self::Mask) -> bool {
+        mask == 0xFFFF
+    }
+}

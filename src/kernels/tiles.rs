@@ -1,0 +1,193 @@
+//! Matrices over borrowed memory, and disjoint pieces of them for threads. Uses [`parallel`](crate::parallel).
+//!
+//! A matrix is row-major with a stride of at least its columns; what lies between is never read or written.
+
+use core::marker::PhantomData;
+
+use crate::parallel::Divide;
+
+/// A shared view of `rows` × `cols` values; row i starts at i·stride.
+#[derive(Clone, Copy, Debug)]
+pub struct Mat<'a> {
+    data: *const f32,
+    rows: usize,
+    cols: usize,
+    stride: usize,
+    life: PhantomData<&'a [f32]>,
+}
+
+/// An exclusive view of `rows` × `cols` values; row i starts at i·stride.
+#[derive(Debug)]
+pub struct MatMut<'a> {
+    data: *mut f32,
+    rows: usize,
+    cols: usize,
+    stride: usize,
+    life: PhantomData<&'a mut [f32]>,
+}
+
+// SAFETY: a Mat is a shared borrow of f32s.
+unsafe impl Send for Mat<'_> {}
+// SAFETY: a Mat is a shared borrow of f32s.
+unsafe impl Sync for Mat<'_> {}
+// SAFETY: a MatMut is an exclusive borrow of the f32s in its rows and columns.
+unsafe impl Send for MatMut<'_> {}
+// SAFETY: a shared MatMut only gives shared access.
+unsafe impl Sync for MatMut<'_> {}
+
+/// Panics unless the matrix lies inside `len` values.
+fn check(len: usize, rows: usize, cols: usize, stride: usize) {
+    let needed = if rows == 0 { Some(0) } else { (rows - 1).checked_mul(stride).and_then(|n| n.checked_add(cols)) };
+    assert!(stride >= cols && needed.is_some_and(|n| n <= len), "{rows}×{cols} by {stride} in {len} values");
+}
+
+impl<'a> Mat<'a> {
+    /// Views `data` as `rows` × `cols`.
+    ///
+    /// # Panics
+    /// If `data` is too short or `stride` < `cols`.
+    pub fn new(data: &'a [f32], rows: usize, cols: usize, stride: usize) -> Self {
+        check(data.len(), rows, cols, stride);
+        Mat { data: data.as_ptr(), rows, cols, stride, life: PhantomData }
+    }
+    /// Number of rows.
+    pub fn rows(self) -> usize {
+        self.rows
+    }
+    /// Number of columns.
+    pub fn cols(self) -> usize {
+        self.cols
+    }
+    /// Distance between the starts of two rows.
+    pub fn stride(self) -> usize {
+        self.stride
+    }
+    /// Row `i`.
+    #[inline(always)]
+    pub fn row(self, i: usize) -> &'a [f32] {
+        assert!(i < self.rows);
+        // SAFETY: row i < rows lies inside the borrow that `new` checked.
+        unsafe { core::slice::from_raw_parts(self.data.add(i * self.stride), self.cols) }
+    }
+    /// Rows `first..first + rows`.
+    pub fn sub_rows(self, first: usize, rows: usize) -> Mat<'a> {
+        assert!(first + rows <= self.rows);
+        // SAFETY: the rows lie inside this matrix.
+        Mat { data: unsafe { self.data.add(first * self.stride) }, rows, ..self }
+    }
+    /// Columns `first..first + cols`.
+    pub fn sub_cols(self, first: usize, cols: usize) -> Mat<'a> {
+        assert!(first + cols <= self.cols);
+        // SAFETY: the columns lie inside this matrix.
+        Mat { data: unsafe { self.data.add(first) }, cols, ..self }
+    }
+    /// The address of the first value, for kernels.
+    pub(super) fn as_ptr(self) -> *const f32 {
+        self.data
+    }
+}
+
+impl<'a> MatMut<'a> {
+    /// Views `data` as `rows` × `cols`.
+    ///
+    /// # Panics
+    /// If `data` is too short or `stride` < `cols`.
+    pub fn new(data: &'a mut [f32], rows: usize, cols: usize, stride: usize) -> Self {
+        check(data.len(), rows, cols, stride);
+        MatMut { data: data.as_mut_ptr(), rows, cols, stride, life: PhantomData }
+    }
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+    /// Number of columns.
+    pub fn cols(&self) -> usize {
+        self.cols
+    }
+    /// Distance between the starts of two rows.
+    pub(super) fn stride(&self) -> usize {
+        self.stride
+    }
+    /// The same matrix for a shorter time.
+    pub fn reborrow(&mut self) -> MatMut<'_> {
+        MatMut { life: PhantomData, ..*self }
+    }
+    /// A shared view.
+    pub fn view(&self) -> Mat<'_> {
+        Mat { data: self.data, rows: self.rows, cols: self.cols, stride: self.stride, life: PhantomData }
+    }
+    /// A shared view for the rest of the borrow.
+    pub fn into_view(self) -> Mat<'a> {
+        Mat { data: self.data, rows: self.rows, cols: self.cols, stride: self.stride, life: PhantomData }
+    }
+    /// Row `i`.
+    #[inline(always)]
+    pub fn row(&self, i: usize) -> &[f32] {
+        self.view().row(i)
+    }
+    /// Row `i`.
+    #[inline(always)]
+    pub fn row_mut(&mut self, i: usize) -> &mut [f32] {
+        assert!(i < self.rows);
+        // SAFETY: row i < rows lies inside the exclusive borrow that `new` checked.
+        unsafe { core::slice::from_raw_parts_mut(self.data.add(i * self.stride), self.cols) }
+    }
+    /// The first `at` columns, and the rest.
+    pub fn divide_cols(self, at: usize) -> (MatMut<'a>, MatMut<'a>) {
+        assert!(at <= self.cols);
+        // SAFETY: the two parts share no column, and no row slice reaches beyond its columns.
+        let right = unsafe { self.data.add(at) };
+        (MatMut { cols: at, ..self }, MatMut { data: right, cols: self.cols - at, ..self })
+    }
+    /// The address of the first value, for kernels.
+    pub(super) fn as_mut_ptr(&mut self) -> *mut f32 {
+        self.data
+    }
+}
+
+impl Divide for MatMut<'_> {
+    fn rows(&self) -> usize {
+        self.rows
+    }
+    fn divide(self, at: usize) -> (Self, Self) {
+        assert!(at <= self.rows);
+        // SAFETY: the two parts share no row; an empty second part is never read.
+        let below = unsafe { self.data.add(at.min(self.rows.saturating_sub(1)) * self.stride) };
+        (MatMut { rows: at, ..self }, MatMut { data: below, rows: self.rows - at, ..self })
+    }
+}
+
+/// A matrix that is cut between its columns where [`MatMut`] is cut between its rows.
+#[derive(Debug)]
+pub struct Columns<'a>(pub MatMut<'a>);
+
+impl Divide for Columns<'_> {
+    fn rows(&self) -> usize {
+        self.0.cols
+    }
+    fn divide(self, at: usize) -> (Self, Self) {
+        let (left, right) = self.0.divide_cols(at);
+        (Columns(left), Columns(right))
+    }
+}
+
+/// `to[j][i] = from[i][j]`, block by block so that both sides stay in the cache. Moves bits, computes nothing.
+pub fn transpose(from: Mat<'_>, mut to: MatMut<'_>) {
+    assert!(from.rows() == to.cols() && from.cols() == to.rows());
+    const BLOCK: usize = 16;
+    for first_row in (0..from.rows()).step_by(BLOCK) {
+        let rows = BLOCK.min(from.rows() - first_row);
+        for first_col in (0..from.cols()).step_by(BLOCK) {
+            let cols = BLOCK.min(from.cols() - first_col);
+            let mut tile = [[0.0f32; BLOCK]; BLOCK];
+            for i in 0..rows {
+                for (j, &x) in from.row(first_row + i)[first_col..first_col + cols].iter().enumerate() {
+                    tile[j][i] = x;
+                }
+            }
+            for (j, column) in tile.iter().enumerate().take(cols) {
+                to.row_mut(first_col + j)[first_row..first_row + rows].copy_from_slice(&column[..rows]);
+            }
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! The few lane operations that kernels may use, and how a kernel gets to run on a backend. Uses nothing below it.
+//!
+//! Algorithms are written once, generic over [`Vector`]. A lane is always a different output, never a part of a sum.
+
+/// A kernel: its arguments, and the two ways to run it. Both write the same bits.
+pub trait Kernel: Sized {
+    /// What the kernel returns.
+    type Output;
+    /// Runs by the scalar definition.
+    fn reference(self) -> Self::Output;
+    /// Runs on vectors. Implementations are `#[inline(always)]`, so that they compile with the features of `v`.
+    fn vector<V: Vector>(self, v: V) -> Self::Output;
+}
+
+/// A backend's vectors of f32. The value itself is the proof that the CPU has the instructions.
+pub trait Vector: Copy + Send + Sync {
+    /// Lanes of one vector.
+    const LANES: usize;
+    /// Vectors side by side in the register tile of a dense product (6 rows high): 1, 2 or 4.
+    const TILE_VECTORS: usize;
+    /// Vectors side by side in the one-row tile of a product over lists: 8 or 16.
+    const LIST_VECTORS: usize;
+    /// Terms of a chain that are added before the next columns: a block of the right operand stays in the L1 cache.
+    const BLOCK_TERMS: usize;
+    /// A vector.
+    type F32: Copy;
+    /// A truth value per lane.
+    type Mask: Copy;
+
+    /// `x` in every lane.
+    fn splat(self, x: f32) -> Self::F32;
+    /// Reads `LANES` values.
+    ///
+    /// # Safety
+    /// `p` must be valid for reading `LANES` values.
+    unsafe fn load_ptr(self, p: *const f32) -> Self::F32;
+    /// Writes `LANES` values.
+    ///
+    /// # Safety
+    /// `p` must be valid for writing `LANES` values.
+    unsafe fn store_ptr(self, p: *mut f32, x: Self::F32);
+    /// Reads `n` ≤ `LANES` values; the lanes beyond are 0.
+    ///
+    /// # Safety
+    /// `p` must be valid for reading `n` values.
+    unsafe fn load_part(self, p: *const f32, n: usize) -> Self::F32;
+    /// Writes the first `n` ≤ `LANES` lanes.
+    ///
+    /// # Safety
+    /// `p` must be valid for writing `n` values.
+    unsafe fn store_part(self, p: *mut f32, n: usize, x: Self::F32);
+    /// a + b.
+    fn add(self, a: Self::F32, b: Self::F32) -> Self::F32;
+    /// a − b.
+    fn sub(self, a: Self::F32, b: Self::F32) -> Self::F32;
+    /// a·b.
+    fn mul(self, a: Self::F32, b: Self::F32) -> Self::F32;
+    /// a / b.
+    fn div(self, a: Self::F32, b: Self::F32) -> Self::F32;
+    /// √a.
+    fn sqrt(self, a: Self::F32) -> Self::F32;
+    /// a·b + c with one rounding.
+    fn fma(self, a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32;
+    /// a·b + c with one rounding, on scalars.
+    fn fma_scalar(self, a: f32, b: f32, c: f32) -> f32;
+    /// −a.
+    fn neg(self, a: Self::F32) -> Self::F32;
+    /// |a|.
+    fn abs(self, a: Self::F32) -> Self::F32;
+    /// 2ⁿ for an integral n in −126..=127.
+    fn exp2i(self, n: Self::F32) -> Self::F32;
+    /// a < b.
+    fn lt(self, a: Self::F32, b: Self::F32) -> Self::Mask;
+    /// a ≤ b.
+    fn le(self, a: Self::F32, b: Self::F32) -> Self::Mask;
+    /// a where the mask is true, b elsewhere.
+    fn select(self, mask: Self::Mask, a: Self::F32, b: Self::F32) -> Self::F32;
+    /// Whether the mask is true in every lane.
+    fn all(self, mask: Self::Mask) -> bool;
+
+    /// The first `LANES` values of `s`; where it is shorter, the lanes beyond are 0.
+    #[inline(always)]
+    fn load(self, s: &[f32]) -> Self::F32 {
+        if s.len() >= Self::LANES {
+            // SAFETY: the slice has LANES values.
+            unsafe { self.load_ptr(s.as_ptr()) }
+        } else {
+            // SAFETY: the slice has exactly that many values.
+            unsafe { self.load_part(s.as_ptr(), s.len()) }
+        }
+    }
+
+    /// Writes the first `LANES` values of `s`, or all of them where it is shorter.
+    #[inline(always)]
+    fn store(self, s: &mut [f32], x: Self::F32) {
+        if s.len() >= Self::LANES {
+            // SAFETY: the slice has LANES values.
+            unsafe { self.store_ptr(s.as_mut_ptr(), x) }
+        } else {
+            // SAFETY: the slice has exactly that many values.
+            unsafe { self.store_part(s.as_mut_ptr(), s.len(), x) }
+        }
+    }
+}

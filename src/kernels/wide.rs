@@ -1,0 +1,116 @@
+//! [`Vector`] over the `wide` crate: the portable backend. Uses `reference` for the emulated fma.
+//!
+//! Its fma is the hardware's where the compile target has one (NEON, or x86 built with `+fma`). Elsewhere `wide` would
+//! round twice, so each lane is emulated, exactly as in `reference`.
+
+use wide::{CmpLe, CmpLt, f32x8};
+
+use super::reference::{self, EXPONENT};
+use super::vector::Vector;
+
+/// The portable vectors; they need no proof.
+#[derive(Clone, Copy, Debug)]
+pub struct Portable;
+
+/// Whether `wide`'s `mul_add` is fused on this compile target.
+const FUSED: bool = cfg!(any(
+    all(any(target_arch = "x86", target_arch = "x86_64"), target_feature = "avx", target_feature = "fma"),
+    all(target_arch = "aarch64", target_feature = "neon")
+));
+
+impl Vector for Portable {
+    const LANES: usize = 8;
+    const TILE_VECTORS: usize = 2;
+    const LIST_VECTORS: usize = 8;
+    const BLOCK_TERMS: usize = 256;
+    type F32 = f32x8;
+    type Mask = f32x8;
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> f32x8 {
+        f32x8::splat(x)
+    }
+    #[inline(always)]
+    unsafe fn load_ptr(self, p: *const f32) -> f32x8 {
+        // SAFETY: the caller vouches for eight values.
+        f32x8::new(unsafe { p.cast::<[f32; 8]>().read_unaligned() })
+    }
+    #[inline(always)]
+    unsafe fn store_ptr(self, p: *mut f32, x: f32x8) {
+        // SAFETY: the caller vouches for eight values.
+        unsafe { p.cast::<[f32; 8]>().write_unaligned(x.to_array()) }
+    }
+    #[inline(always)]
+    unsafe fn load_part(self, p: *const f32, n: usize) -> f32x8 {
+        let mut lanes = [0.0; 8];
+        // SAFETY: the caller vouches for n values.
+        lanes[..n].copy_from_slice(unsafe { core::slice::from_raw_parts(p, n) });
+        f32x8::new(lanes)
+    }
+    #[inline(always)]
+    unsafe fn store_part(self, p: *mut f32, n: usize, x: f32x8) {
+        // SAFETY: the caller vouches for n values.
+        unsafe { core::slice::from_raw_parts_mut(p, n) }.copy_from_slice(&x.to_array()[..n]);
+    }
+    #[inline(always)]
+    fn add(self, a: f32x8, b: f32x8) -> f32x8 {
+        a + b
+    }
+    #[inline(always)]
+    fn sub(self, a: f32x8, b: f32x8) -> f32x8 {
+        a - b
+    }
+    #[inline(always)]
+    fn mul(self, a: f32x8, b: f32x8) -> f32x8 {
+        a * b
+    }
+    #[inline(always)]
+    fn div(self, a: f32x8, b: f32x8) -> f32x8 {
+        a / b
+    }
+    #[inline(always)]
+    fn sqrt(self, a: f32x8) -> f32x8 {
+        a.sqrt()
+    }
+    #[inline(always)]
+    fn fma(self, a: f32x8, b: f32x8, c: f32x8) -> f32x8 {
+        if FUSED {
+            return a.mul_add(b, c);
+        }
+        let (a, b, c) = (a.to_array(), b.to_array(), c.to_array());
+        f32x8::new(core::array::from_fn(|i| reference::fma(a[i], b[i], c[i])))
+    }
+    #[inline(always)]
+    fn fma_scalar(self, a: f32, b: f32, c: f32) -> f32 {
+        reference::fma(a, b, c)
+    }
+    #[inline(always)]
+    fn neg(self, a: f32x8) -> f32x8 {
+        a ^ f32x8::splat(-0.0)
+    }
+    #[inline(always)]
+    fn abs(self, a: f32x8) -> f32x8 {
+        a & f32x8::splat(f32::from_bits(0x7FFF_FFFF))
+    }
+    #[inline(always)]
+    fn exp2i(self, n: f32x8) -> f32x8 {
+        let shifted = (n + f32x8::splat(EXPONENT)).to_array();
+        f32x8::new(shifted.map(|x| f32::from_bits(x.to_bits() << 23)))
+    }
+    #[inline(always)]
+    fn lt(self, a: f32x8, b: f32x8) -> f32x8 {
+        a.simd_lt(b)
+    }
+    #[inline(always)]
+    fn le(self, a: f32x8, b: f32x8) -> f32x8 {
+        a.simd_le(b)
+    }
+    #[inline(always)]
+    fn select(self, mask: f32x8, a: f32x8, b: f32x8) -> f32x8 {
+        mask.bitselect(a, b)
+    }
+    #[inline(always)]
+    fn all(self, mask: f32x8) -> bool {
+        mask.all()
+    }
+}

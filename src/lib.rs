@@ -1,0 +1,83 @@
+//! Trains the two-layer MLP GAN on MNIST on a CPU: fast, without allocation, with the same bits from a seed everywhere.
+//!
+//! The state after step n is a function of (config, data, seed, n, [`BITS_VERSION`]) and of nothing else: not of the
+//! number of threads, the SIMD width, the CPU, the operating system, or the compiler's mode.
+//!
+//! # Embedding
+//!
+//! ```
+//! use duel::{Config, Images, Serial, Trainer};
+//!
+//! # fn main() -> Result<(), duel::Error> {
+//! let pixels = vec![7u8; 64 * 10 * 10]; // 64 images of 10 × 10
+//! let images = Images::new(&pixels, 10, 10)?;
+//! let config = Config { validation: 0, batch_size: 16, ..Config::default() };
+//! let mut trainer = Trainer::new(config, images)?;
+//! for _ in 0..3 {
+//!     let stats = trainer.step(&Serial)?; // or &Rayon, from inside a rayon pool
+//!     println!("{}: {} {}", stats.step, stats.generator_loss, stats.discriminator_loss);
+//! }
+//! println!("{}", trainer.digest()?);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The library never prints, exits, reads the environment, spawns threads, traps a signal or sets a global. Without
+//! default features it is `no_std` and needs no allocator: [`Trainer::in_memory`] takes the arena.
+//!
+//! # Features
+//!
+//! `std` (files, owned arenas), `rayon` ([`Rayon`]) and `cli` (the `duel` program) are on by default.
+//!
+//! # The run
+//!
+//! | | |
+//! |---|---|
+//! | generator | z\[100\] → dense 256, ReLU → dense 784, sigmoid |
+//! | discriminator | x\[784\] → dense 256, ReLU → dense 1: a logit, whose sigmoid is the probability |
+//! | weights | N(0, σ) with σ = 1/√(fan_in/2), see [`rng`] for the draws; biases 0 |
+//! | data | the images after the first `validation`; a pixel is its byte times f32(1/255) |
+//! | batches | an endless stream of reshuffled epochs, see [`data::batches`] |
+//! | noise | z uniform in \[−1, 1), one batch per step, shared by both losses |
+//! | losses | G: mean softplus(−l) over generated rows; D: mean softplus(−l) over real rows plus mean softplus(l) over generated rows; ∂/∂l is ∓σ(∓l) divided by f32(batch) |
+//! | update | both gradients come from the parameters before the step, then both are applied |
+//! | optimiser | Adam in TensorFlow's form, see [`kernels::reference::adam`] |
+//!
+//! The arithmetic is defined in [`kernels::reference`](mod@kernels::reference), the order of the step in
+//! [`Trainer::step`], the digest in [`Trainer::digest`]: together they suffice for a second implementation with the
+//! same bits.
+//!
+//! # Architecture
+//!
+//! Each layer uses only those before it:
+//! [`error`], [`config`], [`parallel`] (threads), [`kernels`] (numerics, all `unsafe` code), [`rng`], [`data`],
+//! [`model`] (networks, arena), [`trainer`] (the step), `export` (files), `cli` (the program).
+
+#![cfg_attr(not(any(feature = "std", test)), no_std)]
+
+pub mod config;
+pub mod data;
+pub mod error;
+#[cfg(feature = "std")]
+pub mod export;
+pub mod golden;
+pub mod kernels;
+pub mod model;
+pub mod parallel;
+pub mod rng;
+pub mod trainer;
+
+pub use config::Config;
+#[cfg(feature = "std")]
+pub use data::Dataset;
+pub use data::Images;
+pub use error::Error;
+pub use kernels::Isa;
+pub use model::layout::{Line, Part, Tensor, TensorView};
+#[cfg(feature = "rayon")]
+pub use parallel::Rayon;
+pub use parallel::{Join, Serial};
+pub use trainer::{Digest, StepStats, Trainer, Zeros};
+
+/// The version of the bits: it rises whenever the state after some step changes.
+pub const BITS_VERSION: u32 = 1;

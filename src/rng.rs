@@ -1,0 +1,146 @@
+//! Randomness without history: every stream is a function of (seed, purpose, index). Uses `kernels::reference` for ln.
+//!
+//! `stream(seed, purpose, a, b)`: h = 0; for w in (seed, purpose, a, b): h = splitmix64(h ⊕ w). Four SplitMix64 outputs
+//! from state h, little-endian, seed a xoshiro256++. Only its raw 64-bit outputs are used; everything made of them is
+//! defined here.
+
+use rand::{Rng, SeedableRng};
+use rand_xoshiro::{SplitMix64, Xoshiro256PlusPlus};
+
+use crate::kernels::reference::{ln, sqrt};
+
+/// What a stream is for, and its indices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// 1: initial weights; the tensor's place in the canonical order.
+    Init(u64),
+    /// 2: the permutation of an epoch, counted from 0.
+    Shuffle(u64),
+    /// 3: a step, counted from 1, and a row of its batch.
+    Noise(u64, u64),
+    /// 4: a sample's index.
+    Sample(u64),
+}
+
+/// One SplitMix64 output from state `x`.
+fn splitmix64(x: u64) -> u64 {
+    SplitMix64::seed_from_u64(x).next_u64()
+}
+
+/// A stream of random numbers.
+#[derive(Clone, Debug)]
+pub struct Stream(Xoshiro256PlusPlus);
+
+impl Stream {
+    /// The stream of a seed and a purpose.
+    pub fn new(seed: u64, purpose: Purpose) -> Stream {
+        let (purpose, a, b) = match purpose {
+            Purpose::Init(tensor) => (1, tensor, 0),
+            Purpose::Shuffle(epoch) => (2, epoch, 0),
+            Purpose::Noise(step, row) => (3, step, row),
+            Purpose::Sample(row) => (4, row, 0),
+        };
+        let h = [seed, purpose, a, b].into_iter().fold(0, |h, w| splitmix64(h ^ w));
+        let mut words = SplitMix64::seed_from_u64(h);
+        let mut state = [0u8; 32];
+        for chunk in state.chunks_mut(8) {
+            chunk.copy_from_slice(&words.next_u64().to_le_bytes());
+        }
+        Stream(Xoshiro256PlusPlus::from_seed(state))
+    }
+
+    /// k·2⁻²³ − 1 with k the top 24 bits of the next output: uniform in [−1, 1), exact in f32 and in f64.
+    fn uniform(&mut self) -> f64 {
+        (self.0.next_u64() >> 40) as f64 * (1.0 / 8_388_608.0) - 1.0
+    }
+
+    /// Fills `z` with uniforms in [−1, 1).
+    pub fn fill_uniform(&mut self, z: &mut [f32]) {
+        z.fill_with(|| self.uniform() as f32);
+    }
+
+    /// Two normals with mean 0 and deviation `sigma` by the polar method: (u·f)·σ and (w·f)·σ with s = u² + w²
+    /// in (0, 1) and f = √((−2·ln s)/s), in f64, each rounded once.
+    pub fn normal_pair(&mut self, sigma: f64) -> [f32; 2] {
+        loop {
+            let (u, w) = (self.uniform(), self.uniform());
+            let s = u * u + w * w;
+            if s > 0.0 && s < 1.0 {
+                let f = sqrt((-2.0 * ln(s)) / s);
+                return [((u * f) * sigma) as f32, ((w * f) * sigma) as f32];
+            }
+        }
+    }
+
+    /// Makes `order` a random permutation of 0..n: Fisher–Yates from the identity, i = n−1, …, 1,
+    /// j = ⌊output·(i+1) / 2⁶⁴⌋.
+    pub fn permute(&mut self, order: &mut [u32]) {
+        for (i, place) in order.iter_mut().enumerate() {
+            *place = i as u32;
+        }
+        for i in (1..order.len()).rev() {
+            let j = (self.0.next_u64() as u128 * (i as u128 + 1)) >> 64;
+            order.swap(i, j as usize);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_is_a_function_of_all_its_words() {
+        let first = |purpose| Stream::new(42, purpose).0.next_u64();
+        let all = [
+            first(Purpose::Init(0)),
+            first(Purpose::Init(1)),
+            first(Purpose::Shuffle(0)),
+            first(Purpose::Noise(1, 0)),
+            first(Purpose::Noise(1, 1)),
+            first(Purpose::Sample(0)),
+            Stream::new(43, Purpose::Init(0)).0.next_u64(),
+        ];
+        for (i, a) in all.iter().enumerate() {
+            assert!(all[..i].iter().all(|b| a != b));
+        }
+    }
+
+    #[test]
+    fn seeding_is_the_published_one() {
+        // SplitMix64 from state 0, and xoshiro256++ written out again.
+        assert_eq!(splitmix64(0), 0xE220_A839_7B1D_CDAF);
+        let h = [7u64, 3, 5, 2].into_iter().fold(0, |h, w| splitmix64(h ^ w));
+        let golden = 0x9E37_79B9_7F4A_7C15u64;
+        let s: [u64; 4] = core::array::from_fn(|i| splitmix64(h.wrapping_add(golden.wrapping_mul(i as u64))));
+        let expected = s[0].wrapping_add(s[3]).rotate_left(23).wrapping_add(s[0]);
+        assert_eq!(Stream::new(7, Purpose::Noise(5, 2)).0.next_u64(), expected);
+    }
+
+    #[test]
+    fn uniforms_and_normals_have_their_moments() {
+        let mut stream = Stream::new(1, Purpose::Sample(0));
+        let (n, mut sum, mut squares) = (100_000, 0.0, 0.0);
+        for _ in 0..n / 2 {
+            for x in stream.normal_pair(2.0) {
+                sum += x as f64;
+                squares += (x as f64) * (x as f64);
+            }
+        }
+        let n = n as f64;
+        assert!((sum / n).abs() < 0.03 && (squares / n - 4.0).abs() < 0.1);
+        let mut z = vec![0.0; 100_000];
+        stream.fill_uniform(&mut z);
+        assert!(z.iter().all(|x| (-1.0..1.0).contains(x)));
+        assert!((z.iter().map(|&x| x as f64).sum::<f64>() / n).abs() < 0.01);
+    }
+
+    #[test]
+    fn a_permutation_has_every_number_once() {
+        let mut order = vec![0u32; 1_001];
+        Stream::new(3, Purpose::Shuffle(9)).permute(&mut order);
+        let mut sorted = order.clone();
+        sorted.sort_unstable();
+        assert!(sorted.iter().enumerate().all(|(i, &x)| i as u32 == x) && sorted != order);
+    }
+}

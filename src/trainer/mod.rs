@@ -1,0 +1,376 @@
+//! Training: [`Trainer::step`] is the algorithm on one screen. Uses everything above it: `config`, `parallel`,
+//! `kernels`, `rng`, `data`, `model`.
+
+mod digest;
+
+use core::sync::atomic::{AtomicBool, Ordering};
+
+pub use digest::Digest;
+
+use crate::config::Config;
+use crate::data::Images;
+use crate::data::batches::Epoch;
+use crate::error::Error;
+use crate::kernels::dense::{ColumnSums, row_sums};
+use crate::kernels::lists::{ListsMut, PIXEL};
+use crate::kernels::reference::{AdamRates, pixel_byte};
+use crate::kernels::tiles::{MatMut, transpose};
+use crate::kernels::Isa;
+use crate::model::discriminator::{self, Real};
+use crate::model::layout::{Arena, Line, Part, Sizes, Tensor, TensorView, arena_lines};
+use crate::model::update::Update;
+use crate::model::{generator, loss};
+use crate::parallel::{Join, for_each_block};
+use crate::rng::{Purpose, Stream};
+
+/// What a step reports.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StepStats {
+    /// The step, counted from 1.
+    pub step: u64,
+    /// Mean of −log D(G(z)) before the step's update.
+    pub generator_loss: f32,
+    /// Mean of −log D(x) − log(1 − D(G(z))) before the step's update.
+    pub discriminator_loss: f32,
+}
+
+/// What to do with terms of a sum that are exactly zero. The bits are the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Zeros {
+    /// Leave them out.
+    LeftOut,
+    /// Add them.
+    Kept,
+}
+
+/// A run: two networks, their optimisers, and the place in the stream of batches.
+///
+/// `M` is the arena: `Box<[Line]>` from [`Trainer::new`], or memory of the caller's from [`Trainer::in_memory`].
+#[derive(Debug)]
+pub struct Trainer<'a, M> {
+    config: Config,
+    isa: Isa,
+    zeros: Zeros,
+    sizes: Sizes,
+    images: Images<'a>,
+    epoch: Epoch,
+    step: u64,
+    diverged: bool,
+    memory: M,
+}
+
+#[cfg(feature = "std")]
+impl<'a> Trainer<'a, Box<[Line]>> {
+    /// A run at step 0 on the fastest backend, with an arena of its own.
+    ///
+    /// # Errors
+    /// As [`Trainer::in_memory`].
+    pub fn new(config: Config, images: Images<'a>) -> Result<Self, Error> {
+        let lines = Self::memory_lines(&config, images)?;
+        let memory = bytemuck::try_zeroed_slice_box(lines)
+            .map_err(|()| Error::Environment { problem: format!("no memory for {lines} × 64 bytes").into() })?;
+        Self::in_memory(config, images, memory)
+    }
+}
+
+impl<'a, M: AsMut<[Line]>> Trainer<'a, M> {
+    /// The lines of 64 bytes that [`Trainer::in_memory`] needs; `images` is the whole set, held-out images included.
+    ///
+    /// # Errors
+    /// As [`Trainer::in_memory`].
+    pub fn memory_lines(config: &Config, images: Images<'_>) -> Result<usize, Error> {
+        arena_lines(&Self::sizes(config, images)?)
+    }
+
+    fn sizes(config: &Config, images: Images<'_>) -> Result<Sizes, Error> {
+        config.validate()?;
+        let count = images.count().saturating_sub(config.validation);
+        if count == 0 {
+            return Err(Error::input("images", "no more of them than validation holds out"));
+        }
+        if count < config.batch_size {
+            return Err(Error::input("images", "after validation fewer are left than batch-size"));
+        }
+        Ok(Sizes::new(config, images.size(), count))
+    }
+
+    /// A run at step 0 in the caller's memory, on the fastest backend. The first `config.validation` images are left
+    /// alone.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for a setting out of range, [`Error::Input`] if there are too few images,
+    /// [`Error::Environment`] if `memory` is too short.
+    pub fn in_memory(config: Config, images: Images<'a>, mut memory: M) -> Result<Self, Error> {
+        let sizes = Self::sizes(&config, images)?;
+        if memory.as_mut().len() < arena_lines(&sizes)? {
+            return Err(Error::Environment { problem: "the arena is shorter than memory_lines".into() });
+        }
+        Arena::carve(memory.as_mut(), &sizes).initialise(config.seed);
+        let images = images.skip(config.validation);
+        let mut trainer = Trainer {
+            config,
+            isa: Isa::Reference,
+            zeros: Zeros::LeftOut,
+            sizes,
+            images,
+            epoch: Epoch::default(),
+            step: 0,
+            diverged: false,
+            memory,
+        };
+        trainer.set_isa(Isa::best());
+        Ok(trainer)
+    }
+
+    /// Chooses the backend. The bits are the same; `reference` also keeps zeros, by definition.
+    pub fn set_isa(&mut self, isa: Isa) {
+        self.isa = isa;
+        self.zeros = if isa == Isa::Reference { Zeros::Kept } else { Zeros::LeftOut };
+    }
+
+    /// Chooses what becomes of zero terms, to measure what leaving them out gains.
+    pub fn set_zeros(&mut self, zeros: Zeros) {
+        self.zeros = zeros;
+    }
+
+    /// The settings.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+    /// The backend.
+    pub fn isa(&self) -> Isa {
+        self.isa
+    }
+    /// Steps done.
+    pub fn steps_done(&self) -> u64 {
+        self.step
+    }
+    /// Pixels per image.
+    pub fn image_size(&self) -> usize {
+        self.sizes.pixels
+    }
+
+    /// One step: both gradients from the parameters before it, then both updates. Allocates nothing.
+    ///
+    /// # Errors
+    /// [`Error::Diverged`], then and at every later call.
+    pub fn step<J: Join>(&mut self, join: &J) -> Result<StepStats, Error> {
+        self.check()?;
+        let step = self.step + 1;
+        let (isa, config) = (self.isa, &self.config);
+        let Arena {
+            mut g_hidden_weight,
+            mut g_hidden_bias,
+            mut g_out_weight_t,
+            mut g_out_bias,
+            mut d_hidden_weight,
+            mut d_hidden_bias,
+            mut d_out_weight_t,
+            mut d_out_bias,
+            mut z,
+            order,
+            batch,
+            mut real,
+            mut real_by_image,
+            mut real_by_pixel,
+            mut g_hidden,
+            mut g_hidden_t,
+            mut fake_t,
+            mut d_hidden_real,
+            mut d_hidden_fake,
+            mut rows,
+            mut dd_hidden_real,
+            mut dd_hidden_fake,
+            mut dg_d_hidden,
+            mut dg_d_hidden_t,
+            mut d_fake_t,
+            mut dg_hidden,
+            mut partial,
+            partial_latent,
+            partial_out,
+            d_g_out_bias,
+            d_g_hidden_bias,
+            d_d_hidden_bias,
+        } = Arena::carve(self.memory.as_mut(), &self.sizes);
+
+        // The step's noise and real images.
+        self.epoch.batch(step, config.seed, order, batch);
+        noise(join, config.seed, step, z.reborrow());
+        let real = match self.zeros {
+            Zeros::Kept => {
+                expand(self.images, batch, &mut real);
+                Real::Dense(real.view())
+            }
+            Zeros::LeftOut => {
+                list(join, self.images, batch, real_by_image.reborrow());
+                real_by_pixel.set_transpose(real_by_image.view());
+                Real::Lists { by_image: real_by_image.view(), by_pixel: real_by_pixel.view() }
+            }
+        };
+
+        // Forward: generated images, the logits of both kinds, the losses.
+        let (weight, bias) = (g_hidden_weight.p.view(), g_hidden_bias.p.row(0));
+        generator::hidden_forward(join, isa, z.view(), weight, bias, g_hidden.reborrow());
+        let (weight_t, bias) = (g_out_weight_t.p.view(), g_out_bias.p.row(0));
+        let hidden_t = g_hidden_t.reborrow();
+        generator::out_forward(join, isa, g_hidden.view(), hidden_t, weight_t, bias, fake_t.reborrow());
+        let (weight, bias) = (d_hidden_weight.p.view(), d_hidden_bias.p.row(0));
+        discriminator::hidden_forward_real(join, isa, real, weight, bias, d_hidden_real.reborrow());
+        discriminator::hidden_forward_fake(join, isa, fake_t.view(), weight, bias, d_hidden_fake.reborrow());
+        let (out_weight, out_bias) = (d_out_weight_t.p.row(0), d_out_bias.p.row(0)[0]);
+        discriminator::logits(join, isa, d_hidden_real.view(), out_weight, out_bias, rows.logits_real);
+        discriminator::logits(join, isa, d_hidden_fake.view(), out_weight, out_bias, rows.logits_fake);
+        let (generator_loss, discriminator_loss) = loss::forward_backward(isa, &mut rows);
+
+        // Backward: from the logits to the hidden layers, and for G through D to its pixels and hidden layer.
+        let (real_h, fake_h) = (d_hidden_real.view(), d_hidden_fake.view());
+        let (d_real, d_fake, d_generator) = (rows.d_real.view(), rows.d_fake.view(), rows.d_generator.view());
+        let backward = |d_logits: &[f32], hidden, d_hidden: MatMut<'_>| {
+            discriminator::hidden_backward(join, isa, d_logits, out_weight, hidden, d_hidden);
+        };
+        backward(d_real.row(0), real_h, dd_hidden_real.reborrow());
+        backward(d_fake.row(0), fake_h, dd_hidden_fake.reborrow());
+        backward(d_generator.row(0), fake_h, dg_d_hidden.reborrow());
+        transpose(dg_d_hidden.view(), dg_d_hidden_t.reborrow());
+        let d_hidden_t = dg_d_hidden_t.view();
+        discriminator::pixels_backward(join, isa, weight, d_hidden_t, fake_t.view(), d_fake_t.reborrow());
+        let (d_pixels, hidden) = (d_fake_t.view(), g_hidden.view());
+        generator::hidden_backward(join, isa, d_pixels, weight_t, hidden, dg_hidden.reborrow());
+
+        // Update both networks.
+        let rates =
+            AdamRates::new(config.learning_rate, config.beta1, config.beta2, config.epsilon, step);
+        let diverged = AtomicBool::new(false);
+        let update = Update { isa, rates, diverged: &diverged };
+        let by_real = (real, dd_hidden_real.view());
+        let by_fake = (fake_t.view(), dd_hidden_fake.view());
+        update.weight_of_both(join, d_hidden_weight.reborrow(), partial.reborrow(), by_real, by_fake);
+        d_d_hidden_bias.fill(0.0);
+        isa.run(ColumnSums { x: dd_hidden_real.view(), sums: d_d_hidden_bias });
+        isa.run(ColumnSums { x: dd_hidden_fake.view(), sums: d_d_hidden_bias });
+        update.bias(d_hidden_bias.reborrow(), d_d_hidden_bias);
+        update.logit_weight(d_out_weight_t.reborrow(), partial_out, (d_real, real_h), (d_fake, fake_h));
+        let d_out = d_real.row(0).iter().chain(d_fake.row(0)).fold(0.0, |sum: f32, &d| sum + d);
+        update.bias(d_out_bias.reborrow(), &[d_out]);
+        update.weight(join, g_out_weight_t.reborrow(), partial.reborrow(), d_pixels, hidden);
+        row_sums(d_pixels, d_g_out_bias);
+        update.bias(g_out_bias.reborrow(), d_g_out_bias);
+        update.weight_by_rows(join, g_hidden_weight.reborrow(), partial_latent, z.view(), dg_hidden.view());
+        d_g_hidden_bias.fill(0.0);
+        isa.run(ColumnSums { x: dg_hidden.view(), sums: d_g_hidden_bias });
+        update.bias(g_hidden_bias.reborrow(), d_g_hidden_bias);
+
+        self.step = step;
+        self.diverged = diverged.load(Ordering::Relaxed);
+        self.check()?;
+        Ok(StepStats { step, generator_loss, discriminator_loss })
+    }
+
+    /// Generates images `first..first + out.len()/image_size` of the samples of `seed`, a byte per pixel, white ink on
+    /// black as in MNIST. An image depends on the weights, the seed and its index alone.
+    ///
+    /// # Errors
+    /// [`Error::Diverged`] after divergence; [`Error::Usage`] if `out` is not a whole number of images.
+    pub fn sample<J: Join>(&mut self, join: &J, seed: u64, first: u64, out: &mut [u8]) -> Result<(), Error> {
+        self.check()?;
+        let pixels = self.sizes.pixels;
+        if out.len() % pixels != 0 {
+            return Err(Error::usage("out", "expected a whole number of images"));
+        }
+        let isa = self.isa;
+        let Arena {
+            g_hidden_weight,
+            g_hidden_bias,
+            g_out_weight_t,
+            g_out_bias,
+            mut z,
+            mut g_hidden,
+            mut g_hidden_t,
+            mut fake_t,
+            ..
+        } = Arena::carve(self.memory.as_mut(), &self.sizes);
+        let mut index = first;
+        for images in out.chunks_mut(self.sizes.batch * pixels) {
+            for row in 0..self.sizes.batch {
+                let stream_index = index.wrapping_add(row as u64);
+                Stream::new(seed, Purpose::Sample(stream_index)).fill_uniform(z.row_mut(row));
+            }
+            let (weight, bias) = (g_hidden_weight.p.view(), g_hidden_bias.p.row(0));
+            generator::hidden_forward(join, isa, z.view(), weight, bias, g_hidden.reborrow());
+            let (weight_t, bias) = (g_out_weight_t.p.view(), g_out_bias.p.row(0));
+            let hidden_t = g_hidden_t.reborrow();
+            generator::out_forward(join, isa, g_hidden.view(), hidden_t, weight_t, bias, fake_t.reborrow());
+            for (row, image) in images.chunks_mut(pixels).enumerate() {
+                for (p, byte) in image.iter_mut().enumerate() {
+                    *byte = pixel_byte(fake_t.row(p)[row]);
+                }
+                index = index.wrapping_add(1);
+            }
+        }
+        Ok(())
+    }
+
+    /// The digest of the state.
+    ///
+    /// # Errors
+    /// [`Error::Diverged`] after divergence.
+    pub fn digest(&mut self) -> Result<Digest, Error> {
+        self.check()?;
+        Ok(digest::of_state(self.step, &mut Arena::carve(self.memory.as_mut(), &self.sizes)))
+    }
+
+    /// Calls `look` with the parameters or a moment of a tensor.
+    ///
+    /// # Errors
+    /// [`Error::Diverged`] after divergence.
+    pub fn tensor<R>(
+        &mut self,
+        tensor: Tensor,
+        part: Part,
+        look: impl FnOnce(TensorView<'_>) -> R,
+    ) -> Result<R, Error> {
+        self.check()?;
+        Ok(look(Arena::carve(self.memory.as_mut(), &self.sizes).view(tensor, part)))
+    }
+
+    /// Calls `look` with everything that the last step left in memory: noise, batch, hidden values, gradients.
+    ///
+    /// # Errors
+    /// [`Error::Diverged`] after divergence.
+    pub fn arena<R>(&mut self, look: impl FnOnce(&mut Arena<'_>) -> R) -> Result<R, Error> {
+        self.check()?;
+        Ok(look(&mut Arena::carve(self.memory.as_mut(), &self.sizes)))
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        if self.diverged { Err(Error::Diverged { step: self.step }) } else { Ok(()) }
+    }
+}
+
+/// z[row] = uniforms of the stream Noise(step, row).
+fn noise<J: Join>(join: &J, seed: u64, step: u64, z: MatMut<'_>) {
+    for_each_block(join, z, 32, &|first, mut z: MatMut<'_>| {
+        for row in 0..z.rows() {
+            let purpose = Purpose::Noise(step, (first + row) as u64);
+            Stream::new(seed, purpose).fill_uniform(z.row_mut(row));
+        }
+    });
+}
+
+/// The non-zero pixels of the batch's images.
+fn list<J: Join>(join: &J, images: Images<'_>, batch: &[u32], lists: ListsMut<'_>) {
+    for_each_block(join, lists, 16, &|first, mut lists: ListsMut<'_>| {
+        for row in 0..lists.len.len() {
+            lists.set_image(row, images.image(batch[first + row] as usize));
+        }
+    });
+}
+
+/// The batch's images with their zeros.
+fn expand(images: Images<'_>, batch: &[u32], real: &mut MatMut<'_>) {
+    for (row, &image) in batch.iter().enumerate() {
+        for (x, &pixel) in real.row_mut(row).iter_mut().zip(images.image(image as usize)) {
+            *x = pixel as f32 * PIXEL;
+        }
+    }
+}
