@@ -55,6 +55,8 @@
 
 #![cfg_attr(not(any(feature = "std", test)), no_std)]
 
+#[cfg(feature = "cli")]
+pub mod cli;
 pub mod config;
 pub mod data;
 pub mod error;
@@ -73,7 +75,8 @@ pub use data::Dataset;
 pub use data::Images;
 pub use error::Error;
 pub use kernels::Isa;
-pub use model::layout::{Line, Part, Tensor, TensorView};
+pub use kernels::tiles::Line;
+pub use model::layout::{Part, Tensor, TensorView};
 #[cfg(feature = "rayon")]
 pub use parallel::Rayon;
 pub use parallel::{Join, Serial};

@@ -6,7 +6,8 @@ use std::collections::HashMap;
 use safetensors::tensor::{Dtype, TensorView};
 
 use crate::error::Error;
-use crate::model::layout::{Line, Part, Tensor};
+use crate::kernels::tiles::Line;
+use crate::model::layout::{Part, Tensor};
 use crate::trainer::Trainer;
 
 /// The bytes of a safetensors file with every parameter and both moments; the metadata hold `step`, `bits_version` and

@@ -6,6 +6,16 @@ use core::marker::PhantomData;
 
 use crate::parallel::Divide;
 
+/// A cache line of the arena: sixteen f32s.
+#[derive(Clone, Copy, Debug)]
+#[repr(C, align(64))]
+pub struct Line([f32; 16]);
+
+// SAFETY: all bits zero are sixteen zeros.
+unsafe impl bytemuck::Zeroable for Line {}
+// SAFETY: 64 bytes of f32s at an alignment of 64: no padding, every bit pattern is a value.
+unsafe impl bytemuck::Pod for Line {}
+
 /// A shared view of `rows` × `cols` values; row i starts at i·stride.
 #[derive(Clone, Copy, Debug)]
 pub struct Mat<'a> {

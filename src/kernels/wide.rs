@@ -3,7 +3,7 @@
 //! Its fma is the hardware's where the compile target has one (NEON, or x86 built with `+fma`). Elsewhere `wide` would
 //! round twice, so each lane is emulated, exactly as in `reference`.
 
-use wide::{CmpLe, CmpLt, f32x8};
+use wide::f32x8;
 
 use super::reference::{self, EXPONENT};
 use super::vector::Vector;

@@ -7,13 +7,8 @@ use crate::config::{Config, MAX_SIZE};
 use crate::error::Error;
 use crate::kernels::lists::ListsMut;
 use crate::kernels::reference::sqrt;
-use crate::kernels::tiles::{Mat, MatMut};
+use crate::kernels::tiles::{Line, Mat, MatMut};
 use crate::rng::{Purpose, Stream};
-
-/// A cache line of the arena.
-#[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
-#[repr(C, align(64))]
-pub struct Line([f32; 16]);
 
 /// f32s per line.
 const LINE: usize = 16;
@@ -137,13 +132,13 @@ macro_rules! arena {
             /// Lines of the arena of `sizes`: a constant function, so that an arena can be a static array.
             pub const fn lines(sizes: &Sizes) -> usize {
                 let mut sum = 0;
-                $(let $s = sizes; sum += $lines($($size),+);)+
+                $(let $s = sizes; let _ = $s; sum += $lines($($size),+);)+
                 sum
             }
             /// Cuts `memory` into the pieces of `sizes`.
             pub fn carve(memory: &'a mut [Line], sizes: &Sizes) -> Arena<'a> {
                 let mut carver = Carver { rest: memory };
-                Arena { $($field: { let $s = sizes; carver.$kind($($size),+) },)+ }
+                Arena { $($field: { let $s = sizes; let _ = $s; carver.$kind($($size),+) },)+ }
             }
         }
     };

@@ -1,0 +1,54 @@
+//! The `duel` program. Uses only the public face of the crate. Reads of the environment only `DUEL_ISA`,
+//! `DUEL_THREADS` and `NO_COLOR`.
+
+mod picture;
+mod run_folder;
+mod train;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Trains the MLP GAN on MNIST on a CPU, with the same bits from a seed everywhere.
+#[derive(Debug, Parser)]
+#[command(name = "duel", version, about, disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Trains a run, 70,000 steps unless told otherwise, and writes its folder.
+    Train(Box<train::Train>),
+}
+
+/// Runs the program and returns its exit code: 0 done, 2 usage, 3 bad input, 4 I/O, 5 diverged, 6 environment.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) if error.use_stderr() && error.kind() != clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            // The first paragraph says what, which flag, what was expected; on one line.
+            let text = error.to_string();
+            let first = text.split("\n\n").next().unwrap_or_default();
+            let line = first.split_whitespace().collect::<Vec<_>>().join(" ");
+            eprintln!("{line}");
+            return ExitCode::from(2);
+        }
+        Err(help) => {
+            let _ = help.print();
+            return ExitCode::from(if help.use_stderr() { 2 } else { 0 });
+        }
+    };
+    let done = match cli.command {
+        Command::Train(train) => train.run(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
