@@ -12,7 +12,8 @@ pub fn half_blocks(canvas: &Canvas, term: &Term) -> Option<String> {
     let (_, columns) = term.size_checked()?;
     let factor = canvas.width.div_ceil((columns as usize).min(100).max(1));
     let (width, height) = (canvas.width / factor, canvas.height / factor);
-    let coloured = term.features().colors_supported() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
+    let coloured =
+        term.features().colors_supported() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
     let grey = |x: usize, y: usize| -> u32 {
         if y >= height {
             return 255;

@@ -80,7 +80,9 @@ impl Train {
         })?;
         trainer.set_isa(isa);
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().map_err(|error| {
-            Error::Environment { problem: format!("--threads: cannot start {threads} threads: {error}").into() }
+            Error::Environment {
+                problem: format!("--threads: cannot start {threads} threads: {error}").into(),
+            }
         })?;
         let folder = RunFolder::create(self.out.clone(), self.seed)?;
         let images = data.images().count() - self.validation;
@@ -129,7 +131,9 @@ impl Train {
         };
         Isa::named(&name).map_err(|error| match error {
             Error::Usage { problem, .. } => Error::usage(source, format!("unknown {name:?}, {problem}")),
-            Error::Environment { problem } => Error::Environment { problem: format!("{source}: {problem}").into() },
+            Error::Environment { problem } => {
+                Error::Environment { problem: format!("{source}: {problem}").into() }
+            }
             other => other,
         })
     }
@@ -167,10 +171,7 @@ impl Train {
             }
             if step % 50 == 0 {
                 bar.set_position(step);
-                bar.set_message(format!(
-                    "G {:.3} D {:.3}",
-                    stats.generator_loss, stats.discriminator_loss
-                ));
+                bar.set_message(format!("G {:.3} D {:.3}", stats.generator_loss, stats.discriminator_loss));
             }
             if !stderr.is_term() && noted.elapsed() > Duration::from_secs(10) {
                 noted = Instant::now();
@@ -223,12 +224,16 @@ impl Train {
         let published = golden::after(self.steps).filter(|_| *trainer.config() == Config::default());
         match published {
             Some(published) if Digest(data.digest()).to_string() != golden::MNIST => {
-                eprintln!("The data are not MNIST's: nothing to compare with the published digest {published}");
+                eprintln!(
+                    "The data are not MNIST's: nothing to compare with the published digest {published}"
+                );
             }
             Some(published) if published == digest.to_string() => {
                 eprintln!("The digest equals the published one: these are the same bits.");
             }
-            Some(published) => eprintln!("The digest DIFFERS from the published {published}: please report this."),
+            Some(published) => {
+                eprintln!("The digest DIFFERS from the published {published}: please report this.")
+            }
             None => eprintln!("No digest is published for these settings."),
         }
     }
@@ -241,7 +246,10 @@ fn report(stats: &StepStats) -> Result<(), Error> {
         stats.step, stats.generator_loss, stats.discriminator_loss
     );
     let mut stdout = std::io::stdout().lock();
-    stdout.write_all(line.as_bytes()).and_then(|()| stdout.flush()).map_err(|error| Error::io("stdout", error))
+    stdout
+        .write_all(line.as_bytes())
+        .and_then(|()| stdout.flush())
+        .map_err(|error| Error::io("stdout", error))
 }
 
 fn data_is_mnist_shaped(data: &Dataset) -> bool {

@@ -58,7 +58,10 @@ impl Dataset {
         }
         // Reading on to the end also lets gzip compare its checksum.
         if reader.read(&mut [0]).map_err(failed)? > 0 {
-            return Err(Error::input(name, format!("has more than the {bytes} bytes of pixels of its header")));
+            return Err(Error::input(
+                name,
+                format!("has more than the {bytes} bytes of pixels of its header"),
+            ));
         }
         let mut header_bytes = [0; HEADER_BYTES];
         header_bytes.copy_from_slice(&head);

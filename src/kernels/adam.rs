@@ -5,15 +5,20 @@
 
 use super::gemm::Epilogue;
 use super::math::flush;
-use super::reference::{
-    self, AdamRates, LARGEST_PARAMETER, SMALLEST_GRADIENT, SMALLEST_M, SMALLEST_V,
-};
+use super::reference::{self, AdamRates, LARGEST_PARAMETER, SMALLEST_GRADIENT, SMALLEST_M, SMALLEST_V};
 use super::tiles::MatMut;
 use super::vector::{Kernel, Vector};
 
 /// The update of up to LANES parameters; false where one left its bounds.
 #[inline(always)]
-fn update<V: Vector>(v: V, p: &mut [f32], m: &mut [f32], s: &mut [f32], g: V::F32, rates: &AdamRates) -> bool {
+fn update<V: Vector>(
+    v: V,
+    p: &mut [f32],
+    m: &mut [f32],
+    s: &mut [f32],
+    g: V::F32,
+    rates: &AdamRates,
+) -> bool {
     let g = flush(v, g, SMALLEST_GRADIENT);
     let m_old = v.load(m);
     let m_new = v.fma(v.splat(rates.one_minus_beta1), v.sub(g, m_old), m_old);
@@ -21,8 +26,7 @@ fn update<V: Vector>(v: V, p: &mut [f32], m: &mut [f32], s: &mut [f32], g: V::F3
     let s_old = v.load(s);
     let s_new = v.fma(v.splat(rates.one_minus_beta2), v.fma(g, g, v.neg(s_old)), s_old);
     let s_new = flush(v, s_new, SMALLEST_V);
-    let quotient =
-        v.div(v.mul(v.splat(rates.rate), m_new), v.add(v.sqrt(s_new), v.splat(rates.epsilon)));
+    let quotient = v.div(v.mul(v.splat(rates.rate), m_new), v.add(v.sqrt(s_new), v.splat(rates.epsilon)));
     let p_new = v.sub(v.load(p), quotient);
     v.store(p, p_new);
     v.store(m, m_new);

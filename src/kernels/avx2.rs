@@ -121,8 +121,10 @@ impl Vector for Avx2 {
     #[inline(always)]
     fn exp2i(self, n: Self::F32) -> Self::F32 {
         // SAFETY: the token proves the instructions.
-        unsafe { let shifted = _mm256_add_ps(n, _mm256_set1_ps(EXPONENT));
-            _mm256_castsi256_ps(_mm256_slli_epi32::<23>(_mm256_castps_si256(shifted))) }
+        unsafe {
+            let shifted = _mm256_add_ps(n, _mm256_set1_ps(EXPONENT));
+            _mm256_castsi256_ps(_mm256_slli_epi32::<23>(_mm256_castps_si256(shifted)))
+        }
     }
 
     #[inline(always)]

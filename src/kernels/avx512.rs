@@ -107,8 +107,10 @@ impl Vector for Avx512 {
     #[inline(always)]
     fn neg(self, a: Self::F32) -> Self::F32 {
         // SAFETY: the token proves the instructions.
-        unsafe { let sign = _mm512_set1_epi32(i32::MIN);
-            _mm512_castsi512_ps(_mm512_xor_si512(_mm512_castps_si512(a), sign)) }
+        unsafe {
+            let sign = _mm512_set1_epi32(i32::MIN);
+            _mm512_castsi512_ps(_mm512_xor_si512(_mm512_castps_si512(a), sign))
+        }
     }
 
     #[inline(always)]
@@ -120,8 +122,10 @@ impl Vector for Avx512 {
     #[inline(always)]
     fn exp2i(self, n: Self::F32) -> Self::F32 {
         // SAFETY: the token proves the instructions.
-        unsafe { let shifted = _mm512_add_ps(n, _mm512_set1_ps(EXPONENT));
-            _mm512_castsi512_ps(_mm512_slli_epi32::<23>(_mm512_castps_si512(shifted))) }
+        unsafe {
+            let shifted = _mm512_add_ps(n, _mm512_set1_ps(EXPONENT));
+            _mm512_castsi512_ps(_mm512_slli_epi32::<23>(_mm512_castps_si512(shifted)))
+        }
     }
 
     #[inline(always)]

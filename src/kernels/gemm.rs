@@ -267,11 +267,7 @@ impl<E: Epilogue> Product<'_, E> {
                     let x = if last { self.epilogue.vector(v, i + r, j + q * lanes, x) } else { x };
                     if !last || E::STORES {
                         let at = c.add(r * stride + q * lanes);
-                        if PART {
-                            v.store_part(at, part, x)
-                        } else {
-                            v.store_ptr(at, x)
-                        }
+                        if PART { v.store_part(at, part, x) } else { v.store_ptr(at, x) }
                     }
                 }
             }
@@ -291,7 +287,9 @@ impl<E: Epilogue> Product<'_, E> {
                 // SAFETY: i < m, every index is below k, and each arm takes as many columns as are left at least.
                 j += unsafe {
                     match n - j {
-                        left if left >= NV * V::LANES => self.list_tile::<V, NV, false>(v, i, j, index, value),
+                        left if left >= NV * V::LANES => {
+                            self.list_tile::<V, NV, false>(v, i, j, index, value)
+                        }
                         left if left >= 4 * V::LANES => self.list_tile::<V, 4, false>(v, i, j, index, value),
                         left if left >= V::LANES => self.list_tile::<V, 1, false>(v, i, j, index, value),
                         _ => self.list_tile::<V, 1, true>(v, i, j, index, value),
@@ -337,11 +335,7 @@ impl<E: Epilogue> Product<'_, E> {
             for (q, &x) in acc.iter().enumerate() {
                 let x = self.epilogue.vector(v, i, j + q * lanes, x);
                 if E::STORES {
-                    if PART {
-                        v.store_part(c, part, x)
-                    } else {
-                        v.store_ptr(c.add(q * lanes), x)
-                    }
+                    if PART { v.store_part(c, part, x) } else { v.store_ptr(c.add(q * lanes), x) }
                 }
             }
         }

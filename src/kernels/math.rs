@@ -1,9 +1,7 @@
 //! exp, sigmoid and softplus on vectors: the same operations in the same order as in `reference`, lane by lane.
 //! Uses `vector` and `reference`. Error bounds: below 1 ulp of f64 for every input, see the tests of `reference`.
 
-use super::reference::{
-    ATANH_TAYLOR, EXP_LIMIT, EXP_TAYLOR, LN2_HIGH, LN2_LOW, LOG2_E, OUTPUT_CUT, ROUND,
-};
+use super::reference::{ATANH_TAYLOR, EXP_LIMIT, EXP_TAYLOR, LN2_HIGH, LN2_LOW, LOG2_E, OUTPUT_CUT, ROUND};
 use super::vector::Vector;
 
 /// a where a < b is false, b otherwise: clamps to at least b.

@@ -123,17 +123,8 @@ pub const LN2_LOW: f32 = (core::f64::consts::LN_2 - 355.0 / 512.0) as f32;
 pub const EXP_TAYLOR: [f32; 7] =
     [1.0 / 40_320.0, 1.0 / 5_040.0, 1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5];
 /// 1/(2n+1) for n = 9, 8, …, 1, of the series of atanh. With z ≤ 1/9 the terms left out are below 2⁻³³.
-pub const ATANH_TAYLOR: [f32; 9] = [
-    1.0 / 19.0,
-    1.0 / 17.0,
-    1.0 / 15.0,
-    1.0 / 13.0,
-    1.0 / 11.0,
-    1.0 / 9.0,
-    1.0 / 7.0,
-    1.0 / 5.0,
-    1.0 / 3.0,
-];
+pub const ATANH_TAYLOR: [f32; 9] =
+    [1.0 / 19.0, 1.0 / 17.0, 1.0 / 15.0, 1.0 / 13.0, 1.0 / 11.0, 1.0 / 9.0, 1.0 / 7.0, 1.0 / 5.0, 1.0 / 3.0];
 /// e⁻¹⁰⁵ < 2⁻¹⁵¹ rounds to 0: beyond ±105 nothing changes, and the powers of two stay representable.
 pub const EXP_LIMIT: f32 = 105.0;
 /// At and below this input 1 − σ(x) rounds to 1 in f32 (σ(x) < 2⁻²⁵): the generator's output is exactly 0 there.
@@ -282,12 +273,7 @@ impl AdamRates {
             result
         }
         let rate = (learning_rate as f64 * sqrt(1.0 - power(beta2, t))) / (1.0 - power(beta1, t));
-        AdamRates {
-            rate: rate as f32,
-            one_minus_beta1: 1.0 - beta1,
-            one_minus_beta2: 1.0 - beta2,
-            epsilon,
-        }
+        AdamRates { rate: rate as f32, one_minus_beta1: 1.0 - beta1, one_minus_beta2: 1.0 - beta2, epsilon }
     }
 }
 
@@ -361,7 +347,10 @@ mod tests {
             let wide = x as f64;
             let errors = [
                 ulps(exp(x), wide.exp()),
-                ulps(sigmoid(x), if wide < 0.0 { wide.exp() / (1.0 + wide.exp()) } else { 1.0 / (1.0 + (-wide).exp()) }),
+                ulps(
+                    sigmoid(x),
+                    if wide < 0.0 { wide.exp() / (1.0 + wide.exp()) } else { 1.0 / (1.0 + (-wide).exp()) },
+                ),
                 ulps(softplus(x), wide.max(0.0) + (-wide.abs()).exp().ln_1p()),
             ];
             for (worst, error) in worst.iter_mut().zip(errors) {

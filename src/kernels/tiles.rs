@@ -47,7 +47,8 @@ unsafe impl Sync for MatMut<'_> {}
 
 /// Panics unless the matrix lies inside `len` values.
 fn check(len: usize, rows: usize, cols: usize, stride: usize) {
-    let needed = if rows == 0 { Some(0) } else { (rows - 1).checked_mul(stride).and_then(|n| n.checked_add(cols)) };
+    let needed =
+        if rows == 0 { Some(0) } else { (rows - 1).checked_mul(stride).and_then(|n| n.checked_add(cols)) };
     assert!(stride >= cols && needed.is_some_and(|n| n <= len), "{rows}×{cols} by {stride} in {len} values");
 }
 

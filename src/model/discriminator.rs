@@ -69,14 +69,7 @@ pub fn hidden_forward_fake<J: Join>(
 }
 
 /// logits[b] = hidden[b, h]·weight[h] + bias.
-pub fn logits<J: Join>(
-    join: &J,
-    isa: Isa,
-    hidden: Mat<'_>,
-    weight: &[f32],
-    bias: f32,
-    logits: &mut [f32],
-) {
+pub fn logits<J: Join>(join: &J, isa: Isa, hidden: Mat<'_>, weight: &[f32], bias: f32, logits: &mut [f32]) {
     for_each_block(join, logits, ROW_BLOCK, &|first, logits: &mut [f32]| {
         isa.run(Logits { h: hidden.sub_rows(first, logits.len()), weight, bias, logits });
     });

@@ -23,11 +23,7 @@ const COLUMN_BLOCK: usize = 64;
 const TALL_ROW_BLOCK: usize = 66;
 
 /// Calls `work(first_row, first_column, tile)` for tiles of `out`: panels of columns, cut again between rows.
-fn for_each_tile<J: Join>(
-    join: &J,
-    out: MatMut<'_>,
-    work: &(impl Fn(usize, usize, MatMut<'_>) + Sync),
-) {
+fn for_each_tile<J: Join>(join: &J, out: MatMut<'_>, work: &(impl Fn(usize, usize, MatMut<'_>) + Sync)) {
     for_each_block(join, Columns(out), COLUMN_BLOCK, &|col, panel: Columns<'_>| {
         for_each_block(join, panel.0, TALL_ROW_BLOCK, &|row, tile: MatMut<'_>| work(row, col, tile));
     });

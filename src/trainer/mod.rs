@@ -11,13 +11,13 @@ use crate::config::Config;
 use crate::data::Images;
 use crate::data::batches::Epoch;
 use crate::error::Error;
+use crate::kernels::Isa;
 use crate::kernels::dense::{ColumnSums, row_sums};
 use crate::kernels::lists::{ListsMut, PIXEL};
 use crate::kernels::reference::{AdamRates, pixel_byte};
-use crate::kernels::tiles::{MatMut, transpose};
-use crate::kernels::Isa;
-use crate::model::discriminator::{self, Real};
 use crate::kernels::tiles::Line;
+use crate::kernels::tiles::{MatMut, transpose};
+use crate::model::discriminator::{self, Real};
 use crate::model::layout::{Arena, Part, Sizes, Tensor, TensorView, arena_lines};
 use crate::model::update::Update;
 use crate::model::{generator, loss};
@@ -68,8 +68,9 @@ impl<'a> Trainer<'a, Box<[Line]>> {
     /// As [`Trainer::in_memory`].
     pub fn new(config: Config, images: Images<'a>) -> Result<Self, Error> {
         let lines = Self::memory_lines(&config, images)?;
-        let memory = bytemuck::try_zeroed_slice_box(lines)
-            .map_err(|()| Error::Environment { problem: format!("no memory for {lines} × 64 bytes").into() })?;
+        let memory = bytemuck::try_zeroed_slice_box(lines).map_err(|()| Error::Environment {
+            problem: format!("no memory for {lines} × 64 bytes").into(),
+        })?;
         Self::in_memory(config, images, memory)
     }
 }
@@ -239,8 +240,7 @@ impl<'a, M: AsMut<[Line]>> Trainer<'a, M> {
         generator::hidden_backward(join, isa, d_pixels, weight_t, hidden, dg_hidden.reborrow());
 
         // Update both networks.
-        let rates =
-            AdamRates::new(config.learning_rate, config.beta1, config.beta2, config.epsilon, step);
+        let rates = AdamRates::new(config.learning_rate, config.beta1, config.beta2, config.epsilon, step);
         let diverged = AtomicBool::new(false);
         let update = Update { isa, rates, diverged: &diverged };
         let by_real = (real, dd_hidden_real.view());

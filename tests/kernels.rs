@@ -1,0 +1,293 @@
+//! Every kernel on every backend of this CPU equals `reference` bit for bit: around the block boundaries, on misaligned
+//! slices, with −0 and subnormals, and with padding full of NaN that must not leak.
+
+use duel::Isa;
+use duel::kernels::adam::{AdamStep, AdamUpdate};
+use duel::kernels::dense::{
+    ColumnSums, CrossEntropy, HiddenBackward, HiddenForward, LogitBackward, Logits, PixelBackward,
+    PixelForward,
+};
+use duel::kernels::gemm::{Epilogue, Left, Product, Start, Sum, Unfinished};
+use duel::kernels::lists::{Lists, ListsMut, PIXEL};
+use duel::kernels::reference::AdamRates;
+use duel::kernels::tiles::{Mat, MatMut, transpose};
+
+/// The backends to compare with `reference`; says which ones were not run.
+fn backends() -> Vec<Isa> {
+    Isa::NAMES[1..]
+        .iter()
+        .filter_map(|name| Isa::named(name).map_err(|error| println!("{name}: not run: {error}")).ok())
+        .collect()
+}
+
+/// Values in ±1 with zeros, −0, subnormals and values that underflow when multiplied.
+struct Values(u64);
+
+impl Values {
+    fn next(&mut self) -> f32 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let bits = (self.0 >> 33) as u32;
+        let x = (bits >> 7) as f32 * (1.0 / 8_388_608.0) - 1.0;
+        match bits % 32 {
+            0 => 0.0,
+            1 => -0.0,
+            2 => f32::from_bits(bits >> 10),
+            3 => x * 1e-25,
+            4 => x * -1e-38,
+            _ => x,
+        }
+    }
+}
+
+/// A matrix one f32 off alignment, three NaNs between its rows.
+#[derive(Clone)]
+struct Owned {
+    data: Vec<f32>,
+    rows: usize,
+    cols: usize,
+}
+
+impl Owned {
+    fn new(rows: usize, cols: usize, values: &mut Values) -> Owned {
+        let mut data = vec![f32::NAN; 1 + rows * (cols + 3)];
+        for i in 0..rows {
+            data[1 + i * (cols + 3)..][..cols].fill_with(|| values.next());
+        }
+        Owned { data, rows, cols }
+    }
+    fn mat(&self) -> Mat<'_> {
+        Mat::new(&self.data[1..], self.rows, self.cols, self.cols + 3)
+    }
+    fn mat_mut(&mut self) -> MatMut<'_> {
+        MatMut::new(&mut self.data[1..], self.rows, self.cols, self.cols + 3)
+    }
+    fn bits(&self) -> Vec<u32> {
+        self.data.iter().map(|x| x.to_bits()).collect()
+    }
+}
+
+const ROWS: [usize; 6] = [1, 2, 3, 5, 7, 13];
+const COLS: [usize; 13] = [1, 7, 8, 9, 15, 16, 17, 31, 33, 63, 65, 129, 257];
+const TERMS: [usize; 6] = [1, 2, 127, 129, 256, 257];
+
+/// Runs a product on a backend: the bits of C.
+fn product<E: Epilogue>(
+    isa: Isa,
+    left: Left<'_>,
+    right: &Owned,
+    out: &Owned,
+    start: Start,
+    mut epilogue: E,
+) -> Vec<u32> {
+    let mut out = out.clone();
+    isa.run(Product { left, right: right.mat(), out: out.mat_mut(), start, epilogue: &mut epilogue });
+    out.bits()
+}
+
+#[test]
+fn products_equal_the_reference_around_every_block_boundary() {
+    for isa in backends() {
+        let mut values = Values(1);
+        for m in ROWS {
+            for n in COLS {
+                for k in TERMS {
+                    let (rows, columns) = (Owned::new(m, k, &mut values), Owned::new(k, m, &mut values));
+                    let (right, out) = (Owned::new(k, n, &mut values), Owned::new(m, n, &mut values));
+                    for left in [Left::Rows(rows.mat()), Left::Columns(columns.mat())] {
+                        for start in [Start::Zero, Start::Partial] {
+                            let run = |isa| product(isa, left, &right, &out, start, Sum);
+                            assert_eq!(run(isa), run(Isa::Reference), "{} {m}×{n} over {k}", isa.name());
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn epilogues_equal_the_reference() {
+    for isa in backends() {
+        let mut values = Values(2);
+        for (m, n, k) in [(1, 1, 3), (7, 33, 5), (13, 65, 129), (6, 64, 40), (8, 130, 300)] {
+            let (x, right) = (Owned::new(m, k, &mut values), Owned::new(k, n, &mut values));
+            let (out, y) = (Owned::new(m, n, &mut values), Owned::new(m, n, &mut values));
+            let bias: Vec<f32> = (0..n.max(m)).map(|_| 20.0 * values.next()).collect();
+            let left = Left::Rows(x.mat());
+            macro_rules! same {
+                ($epilogue:expr) => {{
+                    let run = |isa| product(isa, left, &right, &out, Start::Zero, $epilogue);
+                    assert_eq!(run(isa), run(Isa::Reference), "{} {m}×{n} over {k}", isa.name());
+                }};
+            }
+            same!(HiddenForward { bias: &bias });
+            same!(PixelForward { bias: &bias });
+            same!(PixelBackward { y: y.mat() });
+            same!(HiddenBackward { h: y.mat() });
+            same!(Unfinished);
+
+            let rates = AdamRates::new(2e-4, 0.9, 0.999, 1e-8, 3);
+            let (p, moment) = (Owned::new(m, n, &mut values), Owned::new(m, n, &mut values));
+            let run = |isa: Isa| {
+                let (mut p, mut first, mut second) = (p.clone(), moment.clone(), moment.clone());
+                second.data.iter_mut().for_each(|x| *x = x.abs());
+                let (p_mat, first_mat, second_mat) = (p.mat_mut(), first.mat_mut(), second.mat_mut());
+                let adam = AdamUpdate { p: p_mat, m: first_mat, v: second_mat, rates, fine: true };
+                product(isa, left, &right, &out, Start::Zero, adam);
+                (p.bits(), first.bits(), second.bits())
+            };
+            assert_eq!(run(isa), run(Isa::Reference), "{} adam {m}×{n} over {k}", isa.name());
+        }
+    }
+}
+
+#[test]
+fn leaving_out_zero_terms_changes_no_bit() {
+    let mut values = Values(3);
+    for (m, n, k) in [(1, 1, 1), (5, 33, 40), (9, 257, 130), (4, 128, 784)] {
+        for black in [0, 3, 10] {
+            let bytes: Vec<u8> =
+                (0..m * k).map(|i| if i * 7 % 10 < black { 0 } else { (i % 255) as u8 + 1 }).collect();
+            let mut dense = Owned::new(m, k, &mut values);
+            let (mut index, mut value, mut len) = (vec![0; m * k], vec![0.0; m * k], vec![0; m]);
+            let mut lists = ListsMut { index: &mut index, value: &mut value, len: &mut len, capacity: k };
+            for i in 0..m {
+                lists.set_image(i, &bytes[i * k..(i + 1) * k]);
+                for t in 0..k {
+                    dense.mat_mut().row_mut(i)[t] = bytes[i * k + t] as f32 * PIXEL;
+                }
+            }
+            let (right, out) = (Owned::new(k, n, &mut values), Owned::new(m, n, &mut values));
+            let mut isas = backends();
+            isas.push(Isa::Reference);
+            let expected = product(Isa::Reference, Left::Rows(dense.mat()), &right, &out, Start::Zero, Sum);
+            for isa in isas {
+                let got = product(isa, Left::Lists(lists.view()), &right, &out, Start::Zero, Sum);
+                assert_eq!(got, expected, "{} {m}×{n} over {k}, {black} tenths black", isa.name());
+            }
+        }
+    }
+}
+
+#[test]
+fn transposed_lists_hold_the_same_terms() {
+    let bytes: Vec<u8> = (0..12 * 30).map(|i| if i % 3 == 0 { i as u8 } else { 0 }).collect();
+    let (mut index, mut value, mut len) = (vec![0; 360], vec![0.0; 360], vec![0; 12]);
+    let mut lists = ListsMut { index: &mut index, value: &mut value, len: &mut len, capacity: 30 };
+    for i in 0..12 {
+        lists.set_image(i, &bytes[i * 30..(i + 1) * 30]);
+    }
+    let (mut index, mut value, mut len) = (vec![0; 360], vec![0.0; 360], vec![0; 30]);
+    let mut turned = ListsMut { index: &mut index, value: &mut value, len: &mut len, capacity: 12 };
+    turned.set_transpose(lists.view());
+    let term = |lists: Lists<'_>, r: usize, c: usize| {
+        let (index, value) = lists.row(r);
+        index.iter().position(|&i| i as usize == c).map(|place| value[place])
+    };
+    for i in 0..12 {
+        for k in 0..30 {
+            let byte = bytes[i * 30 + k];
+            let expected = (byte != 0).then_some(byte as f32 * PIXEL);
+            assert_eq!((term(lists.view(), i, k), term(turned.view(), k, i)), (expected, expected));
+        }
+    }
+}
+
+#[test]
+fn other_kernels_equal_the_reference() {
+    let rates = AdamRates::new(1e-3, 0.9, 0.999, 1e-8, 1);
+    for isa in backends() {
+        let mut values = Values(4);
+        for (rows, n) in [(1, 1), (7, 9), (8, 16), (9, 33), (37, 100)] {
+            let h = Owned::new(rows, n, &mut values);
+            let weight: Vec<f32> = (0..n).map(|_| values.next()).collect();
+            let wide: Vec<f32> = (0..rows).map(|_| 110.0 * values.next()).collect();
+            let run = |isa: Isa| {
+                let mut logits = vec![0.0; rows];
+                isa.run(Logits { h: h.mat(), weight: &weight, bias: 0.25, logits: &mut logits });
+                let mut all = logits.clone();
+                for (logits, real) in [(&logits, true), (&wide, true), (&wide, false)] {
+                    let (mut loss, mut d) = (vec![0.0; rows], vec![0.0; rows]);
+                    isa.run(CrossEntropy {
+                        logits,
+                        real,
+                        count: rows as f32,
+                        loss: &mut loss,
+                        d_logits: &mut d,
+                    });
+                    all.extend(loss.iter().chain(&d));
+                }
+                let mut d_hidden = h.clone();
+                let out = d_hidden.mat_mut();
+                isa.run(LogitBackward { d_logits: &wide, weight: &weight, h: h.mat(), d_hidden: out });
+                let mut sums = vec![0.0; n];
+                isa.run(ColumnSums { x: h.mat(), sums: &mut sums });
+                let (mut p, mut m, mut v) = (weight.clone(), sums.clone(), vec![1e-30; n]);
+                assert!(isa.run(AdamStep { p: &mut p, m: &mut m, v: &mut v, g: &weight, rates }));
+                all.extend(sums.iter().chain(&p).chain(&m).chain(&v));
+                (all.iter().map(|x| x.to_bits()).collect::<Vec<_>>(), d_hidden.bits())
+            };
+            assert_eq!(run(isa), run(Isa::Reference), "{} {rows}×{n}", isa.name());
+        }
+    }
+}
+
+#[test]
+fn a_parameter_out_of_bounds_is_reported_in_every_lane() {
+    let rates = AdamRates::new(1e-3, 0.9, 0.999, 1e-8, 1);
+    let mut isas = backends();
+    isas.push(Isa::Reference);
+    for isa in isas {
+        for n in [1, 9, 16, 21] {
+            for bad in 0..n {
+                let run = |p_bad: f32, g_bad: f32| {
+                    let (mut p, mut m, mut v, mut g) =
+                        (vec![1.0; n], vec![0.0; n], vec![0.0; n], vec![1.0; n]);
+                    (p[bad], g[bad]) = (p_bad, g_bad);
+                    isa.run(AdamStep { p: &mut p, m: &mut m, v: &mut v, g: &g, rates })
+                };
+                assert!(run(1.0, 1.0) && run(1_048_575.0, 1.0), "{} lane {bad} of {n}", isa.name());
+                assert!(!run(1_048_577.0, 1.0), "{} lane {bad} of {n}", isa.name());
+                assert!(!run(1.0, 1e30), "{}: g² overflows, v is infinite", isa.name());
+            }
+        }
+    }
+}
+
+#[test]
+fn products_agree_with_matrixmultiply() {
+    let mut values = Values(5);
+    let (m, n, k) = (37, 75, 140);
+    let (x, right) = (Owned::new(m, k, &mut values), Owned::new(k, n, &mut values));
+    let out = Owned::new(m, n, &mut values);
+    let got = product(Isa::best(), Left::Rows(x.mat()), &right, &out, Start::Zero, Sum);
+    let mut oracle = vec![0.0f64; m * n];
+    let a: Vec<f64> = (0..m * k).map(|i| x.mat().row(i / k)[i % k] as f64).collect();
+    let b: Vec<f64> = (0..k * n).map(|i| right.mat().row(i / n)[i % n] as f64).collect();
+    // SAFETY: the three slices have m×k, k×n and m×n values, row-major.
+    unsafe {
+        let (a, b, c) = (a.as_ptr(), b.as_ptr(), oracle.as_mut_ptr());
+        matrixmultiply::dgemm(m, k, n, 1.0, a, k as isize, 1, b, n as isize, 1, 0.0, c, n as isize, 1);
+    }
+    for i in 0..m {
+        for j in 0..n {
+            let x = f32::from_bits(got[1 + i * (n + 3) + j]) as f64;
+            assert!((x - oracle[i * n + j]).abs() < 1e-5, "{i} {j}");
+        }
+    }
+}
+
+#[test]
+fn transposing_moves_bits() {
+    let mut values = Values(6);
+    for (rows, cols) in [(1, 1), (16, 16), (17, 33), (128, 5)] {
+        let from = Owned::new(rows, cols, &mut values);
+        let mut to = Owned::new(cols, rows, &mut values);
+        transpose(from.mat(), to.mat_mut());
+        for i in 0..rows {
+            for j in 0..cols {
+                assert_eq!(from.mat().row(i)[j].to_bits(), to.mat().row(j)[i].to_bits());
+            }
+        }
+    }
+}
