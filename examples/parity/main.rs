@@ -1,1 +1,88 @@
-fn main() {}
+//! Dumps consecutive steps of a default run as safetensors, for `parity.py` to recompute.
+//!
+//! `cargo run --release --example parity -- OUT.safetensors [FIRST_STEP]`
+//!
+//! Tensors `before.K.NAME` and `after.K.NAME` (and `.adam_m`, `.adam_v`), `z.K` [128, 100], `real.K` [128, 784],
+//! `mask.generator.K`, `mask.discriminator_real.K`, `mask.discriminator_fake.K` (1 where a hidden value is positive),
+//! for K in 0..10; the metadata hold `first_step`.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use duel::kernels::tiles::Mat;
+use duel::{Config, Dataset, Part, Serial, Tensor, Trainer};
+use safetensors::tensor::{Dtype, TensorView};
+
+/// Steps in the file.
+const STEPS: u64 = 10;
+
+type Dump = Vec<(String, Vec<usize>, Vec<u8>)>;
+
+fn push(dump: &mut Dump, name: String, shape: Vec<usize>, values: impl Iterator<Item = f32>) {
+    dump.push((name, shape, values.flat_map(f32::to_le_bytes).collect()));
+}
+
+fn push_state(
+    dump: &mut Dump,
+    prefix: &str,
+    trainer: &mut Trainer<'_, Box<[duel::Line]>>,
+) -> Result<(), duel::Error> {
+    for tensor in Tensor::ALL {
+        for (part, suffix) in [(Part::Parameter, ""), (Part::AdamM, ".adam_m"), (Part::AdamV, ".adam_v")] {
+            let name = format!("{prefix}.{}{suffix}", tensor.name());
+            trainer.tensor(tensor, part, |view| push(dump, name, view.dims().to_vec(), view.values()))?;
+        }
+    }
+    Ok(())
+}
+
+fn mask(hidden: Mat<'_>) -> (Vec<usize>, Vec<f32>) {
+    let values = (0..hidden.rows()).flat_map(|i| hidden.row(i)).map(|&h| (h > 0.0) as u8 as f32).collect();
+    (vec![hidden.rows(), hidden.cols()], values)
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let arguments: Vec<String> = std::env::args().collect();
+    let out = arguments.get(1).ok_or("usage: parity OUT.safetensors [FIRST_STEP]")?;
+    let first_step: u64 = arguments.get(2).map_or(Ok(1), |text| text.parse())?;
+    let data = Dataset::open(Path::new("data"))?;
+    let images = data.images();
+    let config = Config::default();
+    let mut trainer = Trainer::new(config.clone(), images)?;
+    while trainer.steps_done() + 1 < first_step {
+        trainer.step(&Serial)?;
+    }
+    let mut dump = Dump::new();
+    for k in 0..STEPS {
+        push_state(&mut dump, &format!("before.{k}"), &mut trainer)?;
+        trainer.step(&Serial)?;
+        push_state(&mut dump, &format!("after.{k}"), &mut trainer)?;
+        trainer.arena(|arena| {
+            let z = arena.z.view();
+            let shape = vec![z.rows(), z.cols()];
+            push(&mut dump, format!("z.{k}"), shape, (0..z.rows()).flat_map(|i| z.row(i)).copied());
+            let batch: Vec<usize> = arena.batch.iter().map(|&i| i as usize + config.validation).collect();
+            let pixels = batch.iter().flat_map(|&i| images.image(i)).map(|&byte| byte as f32 * (1.0 / 255.0));
+            push(&mut dump, format!("real.{k}"), vec![batch.len(), images.size()], pixels);
+            push(&mut dump, format!("batch.{k}"), vec![batch.len()], batch.iter().map(|&i| i as f32));
+            for (name, hidden) in [
+                ("generator", &arena.g_hidden),
+                ("discriminator_real", &arena.d_hidden_real),
+                ("discriminator_fake", &arena.d_hidden_fake),
+            ] {
+                let (shape, values) = mask(hidden.view());
+                push(&mut dump, format!("mask.{name}.{k}"), shape, values.into_iter());
+            }
+        })?;
+    }
+    let views: Result<Vec<_>, _> = dump
+        .iter()
+        .map(|(name, shape, bytes)| {
+            TensorView::new(Dtype::F32, shape.clone(), bytes).map(|view| (name.as_str(), view))
+        })
+        .collect();
+    let metadata = HashMap::from([("first_step".to_string(), first_step.to_string())]);
+    std::fs::write(out, safetensors::serialize(views?, Some(metadata))?)?;
+    println!("{STEPS} steps from step {first_step} in {out}");
+    Ok(())
+}

@@ -11,6 +11,13 @@ use crate::parallel::Divide;
 #[repr(C, align(64))]
 pub struct Line([f32; 16]);
 
+impl Line {
+    /// A line with `x` in every place.
+    pub const fn filled(x: f32) -> Line {
+        Line([x; 16])
+    }
+}
+
 // SAFETY: all bits zero are sixteen zeros.
 unsafe impl bytemuck::Zeroable for Line {}
 // SAFETY: 64 bytes of f32s at an alignment of 64: no padding, every bit pattern is a value.

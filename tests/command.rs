@@ -1,0 +1,232 @@
+//! The `duel` program from outside: what it writes, and one line and the right exit code for everything that is wrong.
+#![cfg(feature = "cli")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// Runs `duel train` with `arguments` in `dir`.
+fn train(dir: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_duel"))
+        .arg("train")
+        .args(arguments)
+        .current_dir(dir)
+        .env_remove("DUEL_ISA")
+        .env_remove("DUEL_THREADS")
+        .output()
+        .unwrap()
+}
+
+/// An IDX image file of `count` images of 3×3, all header words free.
+fn idx(magic: u32, count: u32, height: u32, width: u32, pixels: usize) -> Vec<u8> {
+    let mut bytes: Vec<u8> = [magic, count, height, width].iter().flat_map(|w| w.to_be_bytes()).collect();
+    bytes.extend((0..pixels).map(|i| (i * 37 % 256) as u8));
+    bytes
+}
+
+/// A folder with a plain image file of those bytes.
+fn data(dir: &Path, name: &str, bytes: &[u8]) -> PathBuf {
+    let folder = dir.join(name);
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("train-images-idx3-ubyte"), bytes).unwrap();
+    folder
+}
+
+/// Asserts exit code `code`, one line on stderr that holds every word of `words`, no run folder `out`.
+fn refused(dir: &Path, arguments: &[&str], code: i32, words: &[&str]) {
+    let out = dir.join("refused");
+    let mut all = vec!["--steps", "2"];
+    if !arguments.contains(&"--out") {
+        all.extend(["--out", out.to_str().unwrap()]);
+    }
+    all.extend(arguments);
+    let output = train(dir, &all);
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {text}");
+    assert_eq!(text.trim_end().lines().count(), 1, "{arguments:?}: {text}");
+    assert!(words.iter().all(|word| text.contains(word)), "{arguments:?}: {text}");
+    assert!(output.stdout.is_empty() && !out.exists(), "{arguments:?} left something");
+}
+
+#[test]
+fn a_small_run_writes_its_folder_and_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    data(dir.path(), "data", &idx(0x803, 40, 3, 3, 360));
+    let small = ["--batch-size", "8", "--validation", "4", "--latent-size", "3"];
+    let run = |extra: &[&str]| train(dir.path(), &[&small[..], extra].concat());
+
+    let output = run(&["--steps", "2001", "--threads", "2"]);
+    let (stdout, stderr) =
+        (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    assert!(output.status.success(), "{stderr}");
+    let lines: Vec<&str> = stdout.lines().collect();
+    assert!(lines[0].starts_with("Step 1: Generator Loss: ") && lines[0].contains(", Discriminator Loss: "));
+    assert!(lines[1].starts_with("Step 2000: "));
+    assert!(lines[2].starts_with("State digest: sha256:") && lines.len() == 3);
+    assert!(stderr.starts_with("data, 36 images · seed 42 · "), "{stderr}");
+    assert!(stderr.contains("runs/seed-42/samples/step_00002001.png"), "{stderr}");
+    let folder = dir.path().join("runs/seed-42");
+    for step in ["step_00002000", "step_00002001"] {
+        let file = fs::File::open(folder.join(format!("samples/{step}.png"))).unwrap();
+        let reader = png::Decoder::new(std::io::BufReader::new(file)).read_info().unwrap();
+        assert_eq!((reader.info().width, reader.info().height), (18, 18));
+    }
+    let bytes = fs::read(folder.join("state.safetensors")).unwrap();
+    let state = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    assert_eq!(state.len(), 24);
+    assert_eq!(state.tensor("generator.hidden.weight").unwrap().shape(), [3, 256]);
+    assert_eq!(state.tensor("generator.out.weight.adam_m").unwrap().shape(), [256, 9]);
+    assert_eq!(state.tensor("discriminator.out.bias.adam_v").unwrap().shape(), [1]);
+
+    // The default folder is taken now; the next free name is used, and an explicit one refused.
+    assert!(run(&["--steps", "0"]).status.success());
+    assert!(dir.path().join("runs/seed-42-2/state.safetensors").exists());
+    let output = run(&["--steps", "1", "--out", "runs/seed-42"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("--out"));
+}
+
+#[test]
+fn plain_comes_before_gzip_and_both_give_the_same_bits() {
+    use std::io::Write;
+    let dir = tempfile::tempdir().unwrap();
+    let bytes = idx(0x803, 40, 3, 3, 360);
+    data(dir.path(), "plain", &bytes);
+    fs::create_dir(dir.path().join("zipped")).unwrap();
+    let file = fs::File::create(dir.path().join("zipped/train-images-idx3-ubyte.gz")).unwrap();
+    let mut encoder = flate2::write::GzEncoder::new(file, flate2::Compression::fast());
+    encoder.write_all(&bytes).unwrap();
+    encoder.finish().unwrap();
+    let run = |name: &str| {
+        let arguments = ["--data", name, "--batch-size", "8", "--validation", "0", "--steps", "3", "--out"];
+        train(dir.path(), &[&arguments[..], &[&format!("out-{name}")]].concat()).stdout
+    };
+    assert_eq!(run("plain"), run("zipped"));
+    // With both there, the plain one is read: a broken gzip beside it does no harm.
+    fs::write(dir.path().join("plain/train-images-idx3-ubyte.gz"), b"broken").unwrap();
+    fs::remove_dir_all(dir.path().join("out-plain")).unwrap();
+    assert_eq!(run("plain"), run("zipped"));
+}
+
+#[test]
+fn bad_data_are_refused_with_3_and_missing_data_with_4() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let good = idx(0x803, 40, 3, 3, 360);
+    refused(dir, &["--data", "nowhere"], 4, &["nowhere"]);
+    for (name, bytes, words) in [
+        ("empty", vec![], "shorter"),
+        ("magic", idx(0x999, 40, 3, 3, 360), "magic"),
+        ("labels", idx(0x801, 40, 3, 3, 360), "labels"),
+        ("huge", idx(0x803, u32::MAX, u32::MAX, u32::MAX, 9), "pixels"),
+        ("many", idx(0x803, u32::MAX, 256, 256, 9), "pixels"),
+        ("short", idx(0x803, 40, 3, 3, 359), "359 of 360"),
+        ("long", idx(0x803, 40, 3, 3, 361), "more than"),
+        ("none", idx(0x803, 0, 3, 3, 0), "number of images"),
+    ] {
+        data(dir, name, &bytes);
+        refused(dir, &["--data", name], 3, &[name, words]);
+    }
+    data(dir, "good", &good);
+    refused(dir, &["--data", "good", "--validation", "0"], 3, &["good", "batch-size"]);
+    refused(dir, &["--data", "good", "--validation", "40", "--batch-size", "1"], 3, &["good", "validation"]);
+
+    use std::io::Write;
+    fs::create_dir(dir.join("cut")).unwrap();
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(&good).unwrap();
+    let zipped = encoder.finish().unwrap();
+    fs::write(dir.join("cut/train-images-idx3-ubyte.gz"), &zipped[..zipped.len() - 6]).unwrap();
+    refused(dir, &["--data", "cut"], 3, &["cut", "truncated"]);
+    let mut damaged = zipped.clone();
+    let at = damaged.len() - 6;
+    damaged[at] ^= 1;
+    fs::write(dir.join("cut/train-images-idx3-ubyte.gz"), &damaged).unwrap();
+    refused(dir, &["--data", "cut"], 3, &["cut", "damaged"]);
+}
+
+#[test]
+fn bad_settings_are_refused_with_2() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    data(dir, "data", &idx(0x803, 40, 3, 3, 360));
+    for (flag, value) in [
+        ("--batch-size", "0"),
+        ("--batch-size", "65537"),
+        ("--latent-size", "65537"),
+        ("--generator-hidden", "0"),
+        ("--discriminator-hidden", "100000"),
+        ("--learning-rate", "nan"),
+        ("--learning-rate", "inf"),
+        ("--learning-rate", "-1"),
+        ("--learning-rate", "fast"),
+        ("--isa", "mmx"),
+        ("--threads", "1000000"),
+        ("--threads", "0"),
+        ("--steps", "-1"),
+        ("--report-every", "0"),
+    ] {
+        refused(dir, &[flag, value], 2, &[flag]);
+    }
+    refused(dir, &["--no-such-flag"], 2, &["--no-such-flag"]);
+}
+
+#[test]
+fn a_folder_below_a_file_is_refused_with_4() {
+    let dir = tempfile::tempdir().unwrap();
+    data(dir.path(), "data", &idx(0x803, 40, 3, 3, 360));
+    fs::write(dir.path().join("file"), b"").unwrap();
+    let arguments = ["--batch-size", "8", "--validation", "0", "--out", "file/run"];
+    refused(dir.path(), &arguments, 4, &["file/run"]);
+}
+
+#[test]
+fn divergence_ends_with_5_names_the_step_and_saves_no_state() {
+    let dir = tempfile::tempdir().unwrap();
+    data(dir.path(), "data", &idx(0x803, 40, 3, 3, 360));
+    let output = train(
+        dir.path(),
+        &[
+            "--batch-size",
+            "8",
+            "--validation",
+            "0",
+            "--learning-rate",
+            "1e30",
+            "--steps",
+            "5",
+            "--out",
+            "run",
+        ],
+    );
+    assert_eq!(output.status.code(), Some(5));
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(text.contains("diverged at step 1"), "{text}");
+    assert!(!dir.path().join("run/state.safetensors").exists());
+    assert!(fs::read_dir(dir.path().join("run/samples")).unwrap().next().is_none());
+}
+
+#[test]
+fn the_environment_chooses_where_no_flag_does() {
+    let dir = tempfile::tempdir().unwrap();
+    data(dir.path(), "data", &idx(0x803, 40, 3, 3, 360));
+    let run = |isa: &str, flags: &[&str]| {
+        let fixed = ["train", "--batch-size", "8", "--validation", "0", "--steps", "1"];
+        Command::new(env!("CARGO_BIN_EXE_duel"))
+            .args(fixed)
+            .args(flags)
+            .current_dir(dir.path())
+            .env("DUEL_ISA", isa)
+            .env("DUEL_THREADS", "3")
+            .output()
+            .unwrap()
+    };
+    let text = |output: Output| String::from_utf8(output.stderr).unwrap();
+    assert!(text(run("wide", &[])).contains("· wide · 3 threads ·"));
+    assert!(
+        text(run("wide", &["--isa", "reference", "--threads", "1"])).contains("· reference · 1 thread ·")
+    );
+    let unknown = run("mmx", &[]);
+    assert_eq!(unknown.status.code(), Some(2));
+    assert!(text(unknown).contains("DUEL_ISA"));
+}

@@ -1,0 +1,152 @@
+//! One digest per case, on every backend and with every number of threads; with and without zero terms.
+
+use duel::{Config, Dataset, Images, Isa, Rayon, Serial, Trainer, Zeros};
+
+/// Images of `size` pixels, four fifths black.
+fn images(count: usize, size: usize) -> Vec<u8> {
+    (0..count * size)
+        .map(|i| if (i * 2_654_435_761) >> 7 & 7 < 6 { 0 } else { (i * 31 % 256) as u8 })
+        .collect()
+}
+
+fn isa(name: &str) -> Option<Isa> {
+    Isa::named(name).map_err(|error| println!("{name}: not run: {error}")).ok()
+}
+
+fn mnist() -> Dataset {
+    Dataset::open(&std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("data")).unwrap()
+}
+
+/// The digest after `steps` in a pool of `threads`; 0 threads is `Serial`.
+fn digest(config: &Config, images: Images<'_>, isa: Isa, threads: usize, steps: u64) -> String {
+    let mut trainer = Trainer::new(config.clone(), images).unwrap();
+    trainer.set_isa(isa);
+    if threads == 0 {
+        (0..steps).for_each(|_| drop(trainer.step(&Serial).unwrap()));
+    } else {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| (0..steps).for_each(|_| drop(trainer.step(&Rayon).unwrap())));
+    }
+    trainer.digest().unwrap().to_string()
+}
+
+#[test]
+fn real_shape_300_steps_on_every_fast_backend_and_number_of_threads() {
+    let data = mnist();
+    let config = Config::default();
+    for isa in ["avx2", "avx512"].into_iter().filter_map(isa) {
+        for threads in [1, 2, 3, 8] {
+            let got = digest(&config, data.images(), isa, threads, 300);
+            assert_eq!(got, REAL_SHAPE_300, "{} {threads} threads", isa.name());
+        }
+    }
+}
+
+#[test]
+fn real_shape_3_steps_on_every_backend() {
+    let data = mnist();
+    for isa in Isa::NAMES.into_iter().filter_map(isa) {
+        assert_eq!(digest(&Config::default(), data.images(), isa, 2, 3), REAL_SHAPE_3, "{}", isa.name());
+    }
+}
+
+#[test]
+fn small_odd_net_300_steps_on_every_backend() {
+    let pixels = images(150, 63);
+    let images = Images::new(&pixels, 9, 7).unwrap();
+    let config = Config {
+        batch_size: 37,
+        latent_size: 5,
+        generator_hidden: 33,
+        discriminator_hidden: 33,
+        validation: 10,
+        seed: 7,
+        ..Config::default()
+    };
+    for isa in Isa::NAMES.into_iter().filter_map(isa) {
+        for threads in [0, 1, 3] {
+            assert_eq!(
+                digest(&config, images, isa, threads, 300),
+                ODD_300,
+                "{} {threads} threads",
+                isa.name()
+            );
+        }
+    }
+}
+
+#[test]
+fn batch_of_one_300_steps_on_every_backend() {
+    let pixels = images(20, 63);
+    let images = Images::new(&pixels, 9, 7).unwrap();
+    let config = Config {
+        batch_size: 1,
+        latent_size: 5,
+        generator_hidden: 33,
+        discriminator_hidden: 17,
+        validation: 0,
+        ..Config::default()
+    };
+    for isa in Isa::NAMES.into_iter().filter_map(isa) {
+        assert_eq!(digest(&config, images, isa, 2, 300), ONE_300, "{}", isa.name());
+    }
+}
+
+#[test]
+fn leaving_out_zeros_changes_no_bit_on_black_white_and_mixed_images() {
+    let config = Config {
+        batch_size: 16,
+        latent_size: 5,
+        generator_hidden: 20,
+        discriminator_hidden: 70,
+        validation: 0,
+        ..Config::default()
+    };
+    for pixels in [vec![0; 40 * 63], vec![255; 40 * 63], images(40, 63)] {
+        let images = Images::new(&pixels, 9, 7).unwrap();
+        for isa in ["wide", "avx2", "avx512"].into_iter().filter_map(isa) {
+            let run = |zeros| {
+                let mut trainer = Trainer::new(config.clone(), images).unwrap();
+                trainer.set_isa(isa);
+                trainer.set_zeros(zeros);
+                (0..40).for_each(|_| drop(trainer.step(&Serial).unwrap()));
+                trainer.digest().unwrap()
+            };
+            assert_eq!(run(Zeros::LeftOut), run(Zeros::Kept), "{}", isa.name());
+        }
+    }
+}
+
+#[test]
+fn the_first_golden_digests_of_the_default_run() {
+    let data = mnist();
+    let mut trainer = Trainer::new(Config::default(), data.images()).unwrap();
+    for (step, digest) in duel::golden::DEFAULT_RUN.into_iter().filter(|(step, _)| *step <= 1_000) {
+        while trainer.steps_done() < step {
+            trainer.step(&Serial).unwrap();
+        }
+        assert_eq!(trainer.digest().unwrap().to_string(), digest, "step {step}");
+    }
+    assert_eq!(duel::Digest(data.digest()).to_string(), duel::golden::MNIST);
+}
+
+#[test]
+fn memory_of_the_caller_gives_the_same_bits_whatever_was_in_it() {
+    let pixels = images(30, 63);
+    let images = Images::new(&pixels, 7, 9).unwrap();
+    let config = Config { batch_size: 5, validation: 3, ..Config::default() };
+    let mut own = Trainer::new(config.clone(), images).unwrap();
+    let lines = Trainer::<&mut [duel::Line]>::memory_lines(&config, images).unwrap();
+    // Every bit set is a NaN in every place.
+    let mut memory: Vec<duel::Line> = vec![duel::Line::filled(f32::from_bits(u32::MAX)); lines + 1];
+    let mut borrowed = Trainer::in_memory(config, images, &mut memory[1..]).unwrap();
+    for _ in 0..20 {
+        assert_eq!(own.step(&Serial).unwrap(), borrowed.step(&Serial).unwrap());
+    }
+    assert_eq!(own.digest().unwrap(), borrowed.digest().unwrap());
+}
+
+const REAL_SHAPE_300: &str = "sha256:919177eec0b76eb84cb888a682827db2f6991fab9a2bf61b1b081aea9280f07d";
+const REAL_SHAPE_3: &str = "sha256:12d4da142b8bc9fa77874aadc298c2b52892025ae23af35a75a041609c499dbd";
+const ODD_300: &str = "sha256:6af5c91cb20349f732cf1f7bb8f6809fbeaea3d1464e3596831c9f5751b9f825";
+const ONE_300: &str = "sha256:182e8724403efa30cbf6ed37495c799e9e0c7253fdfb3181c2b79d60a319a0db";
