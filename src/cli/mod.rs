@@ -12,7 +12,7 @@ use clap::{Parser, Subcommand};
 
 /// Trains the MLP GAN on MNIST on a CPU, with the same bits from a seed everywhere.
 #[derive(Debug, Parser)]
-#[command(name = "duel", version, about, disable_help_subcommand = true)]
+#[command(name = "duel", version, allow_negative_numbers = true, about, disable_help_subcommand = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

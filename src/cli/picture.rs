@@ -10,7 +10,7 @@ pub fn half_blocks(canvas: &Canvas, term: &Term) -> Option<String> {
         return None;
     }
     let (_, columns) = term.size_checked()?;
-    let factor = canvas.width.div_ceil((columns as usize).min(100).max(1));
+    let factor = canvas.width.div_ceil((columns as usize).clamp(1, 100));
     let (width, height) = (canvas.width / factor, canvas.height / factor);
     let coloured =
         term.features().colors_supported() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());

@@ -25,6 +25,7 @@ const MAX_THREADS: usize = 1_024;
 
 /// The flags of `duel train`.
 #[derive(Debug, Args)]
+#[command(allow_negative_numbers = true)]
 pub struct Train {
     /// Folder of the data set: train-images-idx3-ubyte, plain or .gz
     #[arg(long, value_name = "DIR", default_value = "data")]
@@ -51,7 +52,7 @@ pub struct Train {
     #[arg(long, value_name = "N", default_value_t = Config::default().batch_size)]
     batch_size: usize,
     /// Adam's step size
-    #[arg(long, value_name = "X", default_value_t = Config::default().learning_rate, allow_negative_numbers = true)]
+    #[arg(long, value_name = "X", default_value_t = Config::default().learning_rate)]
     learning_rate: f32,
     /// Length of a noise vector
     #[arg(long, value_name = "N", default_value_t = Config::default().latent_size)]
@@ -262,7 +263,7 @@ fn grouped(n: u64) -> String {
     let digits = n.to_string();
     let mut text = String::new();
     for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i) % 3 == 0 {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);

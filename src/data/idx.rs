@@ -71,7 +71,7 @@ impl<'a> Images<'a> {
     pub fn new(pixels: &'a [u8], height: usize, width: usize) -> Result<Self, Error> {
         let size = height.checked_mul(width).filter(|size| (1..=MAX_SIZE).contains(size));
         match size {
-            Some(size) if pixels.len() % size == 0 && pixels.len() / size <= u32::MAX as usize => {
+            Some(size) if pixels.len().is_multiple_of(size) && pixels.len() / size <= u32::MAX as usize => {
                 Ok(Images { pixels, height, width })
             }
             _ => Err(Error::input("images", "expected a whole number of images of 1 to 65536 pixels")),

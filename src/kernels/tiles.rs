@@ -179,6 +179,7 @@ impl Divide for MatMut<'_> {
 #[derive(Debug)]
 pub struct Columns<'a>(pub MatMut<'a>);
 
+#[allow(clippy::misnamed_getters)] // what it is cut between are its columns
 impl Divide for Columns<'_> {
     fn rows(&self) -> usize {
         self.0.cols
@@ -199,8 +200,9 @@ pub fn transpose(from: Mat<'_>, mut to: MatMut<'_>) {
             let cols = BLOCK.min(from.cols() - first_col);
             let mut tile = [[0.0f32; BLOCK]; BLOCK];
             for i in 0..rows {
-                for (j, &x) in from.row(first_row + i)[first_col..first_col + cols].iter().enumerate() {
-                    tile[j][i] = x;
+                let row = &from.row(first_row + i)[first_col..first_col + cols];
+                for (column, &x) in tile.iter_mut().zip(row) {
+                    column[i] = x;
                 }
             }
             for (j, column) in tile.iter().enumerate().take(cols) {

@@ -275,7 +275,7 @@ impl<'a, M: AsMut<[Line]>> Trainer<'a, M> {
     pub fn sample<J: Join>(&mut self, join: &J, seed: u64, first: u64, out: &mut [u8]) -> Result<(), Error> {
         self.check()?;
         let pixels = self.sizes.pixels;
-        if out.len() % pixels != 0 {
+        if !out.len().is_multiple_of(pixels) {
             return Err(Error::usage("out", "expected a whole number of images"));
         }
         let isa = self.isa;
