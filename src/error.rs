@@ -72,6 +72,11 @@ impl Error {
         Error::Input { source: source.into(), problem: problem.into() }
     }
 
+    /// Something that this machine lacks.
+    pub(crate) fn environment(problem: impl Into<Text>) -> Self {
+        Error::Environment { problem: problem.into() }
+    }
+
     /// A failed file operation on `path`.
     #[cfg(feature = "std")]
     pub(crate) fn io(path: impl Into<std::path::PathBuf>, error: std::io::Error) -> Self {

@@ -81,9 +81,7 @@ impl Train {
         })?;
         trainer.set_isa(isa);
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().map_err(|error| {
-            Error::Environment {
-                problem: format!("--threads: cannot start {threads} threads: {error}").into(),
-            }
+            Error::environment(format!("--threads: cannot start {threads} threads: {error}"))
         })?;
         let folder = RunFolder::create(self.out.clone(), self.seed)?;
         let images = data.images().count() - self.validation;
@@ -132,9 +130,7 @@ impl Train {
         };
         Isa::named(&name).map_err(|error| match error {
             Error::Usage { problem, .. } => Error::usage(source, format!("unknown {name:?}, {problem}")),
-            Error::Environment { problem } => {
-                Error::Environment { problem: format!("{source}: {problem}").into() }
-            }
+            Error::Environment { problem } => Error::environment(format!("{source}: {problem}")),
             other => other,
         })
     }

@@ -106,8 +106,8 @@ impl Isa {
             "avx2" if features.avx2 => Ok(Isa::Avx2(Avx2(()))),
             #[cfg(target_arch = "x86_64")]
             "avx512" if features.avx512 => Ok(Isa::Avx512(Avx512(()))),
-            "avx2" => Err(Error::Environment { problem: "isa avx2: this CPU has no AVX2 with FMA".into() }),
-            "avx512" => Err(Error::Environment { problem: "isa avx512: this CPU has no AVX-512F".into() }),
+            "avx2" => Err(Error::environment("isa avx2: this CPU has no AVX2 with FMA")),
+            "avx512" => Err(Error::environment("isa avx512: this CPU has no AVX-512F")),
             _ => {
                 let _ = features;
                 Err(Error::usage("isa", "expected reference, wide, avx2 or avx512"))

@@ -262,9 +262,7 @@ pub fn arena_lines(sizes: &Sizes) -> Result<usize, Error> {
     let bound = (2 * largest).checked_mul(2 * largest).and_then(|n| n.checked_add(sizes.images));
     match bound.and_then(|n| n.checked_mul(4 << 7)) {
         Some(bytes) if bytes <= isize::MAX as usize => Ok(Arena::lines(sizes)),
-        _ => Err(Error::Environment {
-            problem: "the run's memory is beyond this machine's address space".into(),
-        }),
+        _ => Err(Error::environment("the run's memory is beyond this machine's address space")),
     }
 }
 

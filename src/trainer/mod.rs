@@ -68,9 +68,8 @@ impl<'a> Trainer<'a, Box<[Line]>> {
     /// As [`Trainer::in_memory`].
     pub fn new(config: Config, images: Images<'a>) -> Result<Self, Error> {
         let lines = Self::memory_lines(&config, images)?;
-        let memory = bytemuck::try_zeroed_slice_box(lines).map_err(|()| Error::Environment {
-            problem: format!("no memory for {lines} × 64 bytes").into(),
-        })?;
+        let memory = bytemuck::try_zeroed_slice_box(lines)
+            .map_err(|()| Error::environment(format!("no memory for {lines} × 64 bytes")))?;
         Self::in_memory(config, images, memory)
     }
 }
@@ -105,7 +104,7 @@ impl<'a, M: AsMut<[Line]>> Trainer<'a, M> {
     pub fn in_memory(config: Config, images: Images<'a>, mut memory: M) -> Result<Self, Error> {
         let sizes = Self::sizes(&config, images)?;
         if memory.as_mut().len() < arena_lines(&sizes)? {
-            return Err(Error::Environment { problem: "the arena is shorter than memory_lines".into() });
+            return Err(Error::environment("the arena is shorter than memory_lines"));
         }
         Arena::carve(memory.as_mut(), &sizes).initialise(config.seed);
         let images = images.skip(config.validation);
