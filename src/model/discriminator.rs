@@ -1,9 +1,9 @@
 //! The discriminator: pixels → hidden, ReLU → one logit; forward and backward. Uses `kernels` and
 //! [`parallel`](crate::parallel).
 
-use super::{PIXEL_BLOCK, ROW_BLOCK, for_each_tile};
+use super::{ROW_BLOCK, for_each_tile};
 use crate::kernels::Isa;
-use crate::kernels::dense::{HiddenForward, LogitBackward, Logits, PixelBackward};
+use crate::kernels::dense::{HiddenForward, LogitBackward, Logits};
 use crate::kernels::gemm::{Left, Product, Start};
 use crate::kernels::lists::Lists;
 use crate::kernels::tiles::{Mat, MatMut};
@@ -88,27 +88,5 @@ pub fn hidden_backward<J: Join>(
         let rows = d_hidden.rows();
         let d_logits = &d_logits[first..first + rows];
         isa.run(LogitBackward { d_logits, weight, h: hidden.sub_rows(first, rows), d_hidden });
-    });
-}
-
-/// d_fake_t[p, b] = (weight[p, h]·d_hidden_t[h, b])·y(1 − y) with y = fake_t[p, b]: the gradient of the generated pixels
-/// before their sigmoid.
-pub fn pixels_backward<J: Join>(
-    join: &J,
-    isa: Isa,
-    weight: Mat<'_>,
-    d_hidden_t: Mat<'_>,
-    fake_t: Mat<'_>,
-    d_fake_t: MatMut<'_>,
-) {
-    for_each_block(join, d_fake_t, PIXEL_BLOCK, &|first, out: MatMut<'_>| {
-        let rows = out.rows();
-        isa.run(Product {
-            left: Left::Rows(weight.sub_rows(first, rows)),
-            right: d_hidden_t,
-            out,
-            start: Start::Zero,
-            epilogue: &mut PixelBackward { y: fake_t.sub_rows(first, rows) },
-        });
     });
 }

@@ -12,14 +12,14 @@ use crate::data::Images;
 use crate::data::batches::Epoch;
 use crate::error::Error;
 use crate::kernels::Isa;
-use crate::kernels::dense::{ColumnSums, row_sums};
+use crate::kernels::dense::ColumnSums;
 use crate::kernels::lists::{ListsMut, PIXEL};
 use crate::kernels::reference::{AdamRates, pixel_byte};
 use crate::kernels::tiles::Line;
 use crate::kernels::tiles::{MatMut, transpose};
 use crate::model::discriminator::{self, Real};
 use crate::model::layout::{Arena, Part, Sizes, Tensor, TensorView, arena_lines};
-use crate::model::update::Update;
+use crate::model::update::{Update, real_logit_gradient, real_weight_gradient};
 use crate::model::{generator, loss};
 use crate::parallel::{Join, for_each_block};
 use crate::rng::{Purpose, Stream};
@@ -160,14 +160,14 @@ impl<'a, M: AsMut<[Line]>> Trainer<'a, M> {
         let step = self.step + 1;
         let (isa, config) = (self.isa, &self.config);
         let Arena {
-            mut g_hidden_weight,
-            mut g_hidden_bias,
-            mut g_out_weight_t,
-            mut g_out_bias,
+            g_hidden_weight,
+            g_hidden_bias,
+            g_out_weight_t,
+            g_out_bias,
             mut d_hidden_weight,
-            mut d_hidden_bias,
-            mut d_out_weight_t,
-            mut d_out_bias,
+            d_hidden_bias,
+            d_out_weight_t,
+            d_out_bias,
             mut z,
             order,
             batch,
@@ -188,77 +188,103 @@ impl<'a, M: AsMut<[Line]>> Trainer<'a, M> {
             mut dg_hidden,
             mut partial,
             partial_latent,
-            partial_out,
+            mut partial_out,
             d_g_out_bias,
             d_g_hidden_bias,
             d_d_hidden_bias,
         } = Arena::carve(self.memory.as_mut(), &self.sizes);
 
-        // The step's noise and real images.
-        self.epoch.batch(step, config.seed, order, batch);
-        noise(join, config.seed, step, z.reborrow());
-        let real = match self.zeros {
-            Zeros::Kept => {
-                expand(self.images, batch, &mut real);
-                Real::Dense(real.view())
-            }
-            Zeros::LeftOut => {
-                list(join, self.images, batch, real_by_image.reborrow());
-                real_by_pixel.set_transpose(real_by_image.view());
-                Real::Lists { by_image: real_by_image.view(), by_pixel: real_by_pixel.view() }
-            }
-        };
-
-        // Forward: generated images, the logits of both kinds, the losses.
-        let (weight, bias) = (g_hidden_weight.p.view(), g_hidden_bias.p.row(0));
-        generator::hidden_forward(join, isa, z.view(), weight, bias, g_hidden.reborrow());
-        let (weight_t, bias) = (g_out_weight_t.p.view(), g_out_bias.p.row(0));
-        let hidden_t = g_hidden_t.reborrow();
-        generator::out_forward(join, isa, g_hidden.view(), hidden_t, weight_t, bias, fake_t.reborrow());
-        let (weight, bias) = (d_hidden_weight.p.view(), d_hidden_bias.p.row(0));
-        discriminator::hidden_forward_real(join, isa, real, weight, bias, d_hidden_real.reborrow());
-        discriminator::hidden_forward_fake(join, isa, fake_t.view(), weight, bias, d_hidden_fake.reborrow());
+        let (d_weight, d_bias) = (d_hidden_weight.p.view(), d_hidden_bias.p.row(0));
         let (out_weight, out_bias) = (d_out_weight_t.p.row(0), d_out_bias.p.row(0)[0]);
-        discriminator::logits(join, isa, d_hidden_real.view(), out_weight, out_bias, rows.logits_real);
-        discriminator::logits(join, isa, d_hidden_fake.view(), out_weight, out_bias, rows.logits_fake);
-        let (generator_loss, discriminator_loss) = loss::forward_backward(isa, &mut rows);
+        let (g_weight_t, zeros, images) = (g_out_weight_t.p.view(), self.zeros, self.images);
+        self.epoch.batch(step, config.seed, order, batch);
 
-        // Backward: from the logits to the hidden layers, and for G through D to its pixels and hidden layer.
-        let (real_h, fake_h) = (d_hidden_real.view(), d_hidden_fake.view());
-        let (d_real, d_fake, d_generator) = (rows.d_real.view(), rows.d_fake.view(), rows.d_generator.view());
-        let backward = |d_logits: &[f32], hidden, d_hidden: MatMut<'_>| {
-            discriminator::hidden_backward(join, isa, d_logits, out_weight, hidden, d_hidden);
-        };
-        backward(d_real.row(0), real_h, dd_hidden_real.reborrow());
-        backward(d_fake.row(0), fake_h, dd_hidden_fake.reborrow());
-        backward(d_generator.row(0), fake_h, dg_d_hidden.reborrow());
-        transpose(dg_d_hidden.view(), dg_d_hidden_t.reborrow());
-        let d_hidden_t = dg_d_hidden_t.view();
-        discriminator::pixels_backward(join, isa, weight, d_hidden_t, fake_t.view(), d_fake_t.reborrow());
-        let (d_pixels, hidden) = (d_fake_t.view(), g_hidden.view());
-        generator::hidden_backward(join, isa, d_pixels, weight_t, hidden, dg_hidden.reborrow());
+        join.join(
+            // Real images: through the discriminator and back, to its gradients' chains over the real rows.
+            || {
+                let real = match zeros {
+                    Zeros::Kept => {
+                        expand(images, batch, &mut real);
+                        Real::Dense(real.view())
+                    }
+                    Zeros::LeftOut => {
+                        list(join, images, batch, real_by_image.reborrow());
+                        real_by_pixel.set_transpose(real_by_image.view());
+                        Real::Lists { by_image: real_by_image.view(), by_pixel: real_by_pixel.view() }
+                    }
+                };
+                discriminator::hidden_forward_real(
+                    join,
+                    isa,
+                    real,
+                    d_weight,
+                    d_bias,
+                    d_hidden_real.reborrow(),
+                );
+                let hidden = d_hidden_real.view();
+                discriminator::logits(join, isa, hidden, out_weight, out_bias, rows.logits_real);
+                loss::backward(isa, rows.logits_real, true, rows.loss_real, rows.d_real.row_mut(0));
+                let (d_logits, d_hidden) = (rows.d_real.view(), &mut dd_hidden_real);
+                let d_row = d_logits.row(0);
+                discriminator::hidden_backward(join, isa, d_row, out_weight, hidden, d_hidden.reborrow());
+                real_weight_gradient(join, isa, real, d_hidden.view(), partial.reborrow());
+                real_logit_gradient(isa, d_logits, hidden, partial_out.reborrow());
+                d_d_hidden_bias.fill(0.0);
+                isa.run(ColumnSums { x: d_hidden.view(), sums: d_d_hidden_bias });
+            },
+            // Noise: through the generator.
+            || {
+                noise(join, config.seed, step, z.reborrow());
+                let (weight, bias) = (g_hidden_weight.p.view(), g_hidden_bias.p.row(0));
+                generator::hidden_forward(join, isa, z.view(), weight, bias, g_hidden.reborrow());
+                let (hidden, hidden_t, bias) = (g_hidden.view(), g_hidden_t.reborrow(), g_out_bias.p.row(0));
+                generator::out_forward(join, isa, hidden, hidden_t, g_weight_t, bias, fake_t.reborrow());
+            },
+        );
 
-        // Update both networks.
+        // Generated images: through the discriminator, and back for both losses.
+        let fake = fake_t.view();
+        discriminator::hidden_forward_fake(join, isa, fake, d_weight, d_bias, d_hidden_fake.reborrow());
+        let hidden = d_hidden_fake.view();
+        discriminator::logits(join, isa, hidden, out_weight, out_bias, rows.logits_fake);
+        loss::backward(isa, rows.logits_fake, false, rows.loss_fake, rows.d_fake.row_mut(0));
+        loss::backward(isa, rows.logits_fake, true, rows.loss_generator, rows.d_generator.row_mut(0));
+        let (d_logits, d_hidden) = (rows.d_fake.view(), &mut dd_hidden_fake);
+        discriminator::hidden_backward(join, isa, d_logits.row(0), out_weight, hidden, d_hidden.reborrow());
+        let (d_row, dg) = (rows.d_generator.row(0), &mut dg_d_hidden);
+        discriminator::hidden_backward(join, isa, d_row, out_weight, hidden, dg.reborrow());
+        transpose(dg.view(), dg_d_hidden_t.reborrow());
+
+        // From here on a weight is updated as soon as nothing needs its old value.
         let rates = AdamRates::new(config.learning_rate, config.beta1, config.beta2, config.epsilon, step);
         let diverged = AtomicBool::new(false);
         let update = Update { isa, rates, diverged: &diverged };
-        let by_real = (real, dd_hidden_real.view());
-        let by_fake = (fake_t.view(), dd_hidden_fake.view());
-        update.weight_of_both(join, d_hidden_weight.reborrow(), partial.reborrow(), by_real, by_fake);
-        d_d_hidden_bias.fill(0.0);
-        isa.run(ColumnSums { x: dd_hidden_real.view(), sums: d_d_hidden_bias });
-        isa.run(ColumnSums { x: dd_hidden_fake.view(), sums: d_d_hidden_bias });
-        update.bias(d_hidden_bias.reborrow(), d_d_hidden_bias);
-        update.logit_weight(d_out_weight_t.reborrow(), partial_out, (d_real, real_h), (d_fake, fake_h));
-        let d_out = d_real.row(0).iter().chain(d_fake.row(0)).fold(0.0, |sum: f32, &d| sum + d);
-        update.bias(d_out_bias.reborrow(), &[d_out]);
-        update.weight(join, g_out_weight_t.reborrow(), partial.reborrow(), d_pixels, hidden);
-        row_sums(d_pixels, d_g_out_bias);
-        update.bias(g_out_bias.reborrow(), d_g_out_bias);
-        update.weight_by_rows(join, g_hidden_weight.reborrow(), partial_latent, z.view(), dg_hidden.view());
-        d_g_hidden_bias.fill(0.0);
-        isa.run(ColumnSums { x: dg_hidden.view(), sums: d_g_hidden_bias });
-        update.bias(g_hidden_bias.reborrow(), d_g_hidden_bias);
+        let (by_fake, d_pixels) = ((fake, d_hidden.view()), (d_fake_t.reborrow(), &mut *d_g_out_bias));
+        let (weight, chains) = (d_hidden_weight.reborrow(), partial.reborrow());
+        update.pixels_backward_then_weight(join, weight, chains, by_fake, dg_d_hidden_t.view(), d_pixels);
+        let (d_pixels, g_h) = (d_fake_t.view(), g_hidden.view());
+        join.join(
+            || generator::hidden_backward(join, isa, d_pixels, g_weight_t, g_h, dg_hidden.reborrow()),
+            || {
+                isa.run(ColumnSums { x: d_hidden.view(), sums: d_d_hidden_bias });
+                update.bias(d_hidden_bias, d_d_hidden_bias);
+                update.logit_weight(d_out_weight_t, partial_out, d_logits, hidden);
+                let terms = rows.d_real.row(0).iter().chain(d_logits.row(0));
+                update.bias(d_out_bias, &[terms.fold(0.0, |sum: f32, &d| sum + d)]);
+            },
+        );
+        join.join(
+            || update.weight(join, g_out_weight_t, partial, d_pixels, g_h),
+            || {
+                update.bias(g_out_bias, d_g_out_bias);
+                update.weight_by_rows(join, g_hidden_weight, partial_latent, z.view(), dg_hidden.view());
+                d_g_hidden_bias.fill(0.0);
+                isa.run(ColumnSums { x: dg_hidden.view(), sums: d_g_hidden_bias });
+                update.bias(g_hidden_bias, d_g_hidden_bias);
+            },
+        );
+        let generator_loss = loss::mean(&[rows.loss_generator], batch.len());
+        let discriminator_loss = loss::mean(&[rows.loss_real, rows.loss_fake], batch.len());
 
         self.step = step;
         self.diverged = diverged.load(Ordering::Relaxed);
