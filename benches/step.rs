@@ -22,6 +22,9 @@ struct Peak;
 
 impl Kernel for Peak {
     type Output = f32;
+    fn run_on(self, isa: Isa) -> f32 {
+        isa.dispatch(self)
+    }
     fn reference(self) -> f32 {
         unreachable!("the peak of a backend with hardware fma")
     }

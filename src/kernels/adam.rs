@@ -1,9 +1,10 @@
-//! Adam's update, on whole slices and at the end of a weight gradient's chain. Uses `reference`, `vector`, `tiles`,
-//! `math` and `gemm`.
+//! Adam's update, on whole slices and at the end of a weight gradient's chain. Uses `isa`, `reference`, `vector`,
+//! `tiles`, `math` and `gemm`.
 //!
 //! Fused with the weight gradient, the gradient of a large layer never goes to memory.
 
-use super::gemm::Epilogue;
+use super::gemm::{Epilogue, Product};
+use super::isa::Isa;
 use super::math::flush;
 use super::reference::{self, AdamRates, LARGEST_PARAMETER, SMALLEST_GRADIENT, SMALLEST_M, SMALLEST_V};
 use super::tiles::MatMut;
@@ -56,6 +57,10 @@ pub struct AdamStep<'a> {
 impl Kernel for AdamStep<'_> {
     type Output = bool;
 
+    fn run_on(self, isa: Isa) -> bool {
+        isa.dispatch(self)
+    }
+
     fn reference(self) -> bool {
         let mut fine = true;
         for (((p, m), v), &g) in self.p.iter_mut().zip(self.m).zip(self.v).zip(self.g) {
@@ -93,6 +98,9 @@ pub struct AdamUpdate<'a> {
 
 impl Epilogue for AdamUpdate<'_> {
     const STORES: bool = false;
+    fn run(isa: Isa, product: Product<'_, Self>) {
+        isa.dispatch(product)
+    }
 
     fn scalar(&mut self, i: usize, j: usize, acc: f32) -> f32 {
         let g = acc + 0.0;

@@ -1,13 +1,14 @@
 //! The rest of a dense layer: activations and their gradients at the end of a product, logits, losses, bias gradients.
-//! Uses `reference`, `vector`, `tiles`, `math` and `gemm`.
+//! Uses `isa`, `reference`, `vector`, `tiles`, `math` and `gemm`.
 
-use super::gemm::Epilogue;
+use super::gemm::{Epilogue, Product};
+use super::isa::Isa;
 use super::math;
 use super::reference::{self, SMALLEST_GRADIENT};
 use super::tiles::{Mat, MatMut};
 use super::vector::{Kernel, Vector};
 
-/// h[i][j] = relu(chain + bias[j]): a hidden layer.
+/// `h[i][j] = relu(chain + bias[j])`: a hidden layer.
 #[derive(Debug)]
 pub struct HiddenForward<'a> {
     /// One per column.
@@ -16,6 +17,9 @@ pub struct HiddenForward<'a> {
 
 impl Epilogue for HiddenForward<'_> {
     const STORES: bool = true;
+    fn run(isa: Isa, product: Product<'_, Self>) {
+        isa.dispatch(product)
+    }
     fn scalar(&mut self, _: usize, j: usize, acc: f32) -> f32 {
         reference::relu((acc + 0.0) + self.bias[j])
     }
@@ -25,7 +29,7 @@ impl Epilogue for HiddenForward<'_> {
     }
 }
 
-/// y[i][j] = output_sigmoid(chain + bias[i]): generated pixels, a row per pixel.
+/// `y[i][j] = output_sigmoid(chain + bias[i])`: generated pixels, a row per pixel.
 #[derive(Debug)]
 pub struct PixelForward<'a> {
     /// One per row.
@@ -34,6 +38,9 @@ pub struct PixelForward<'a> {
 
 impl Epilogue for PixelForward<'_> {
     const STORES: bool = true;
+    fn run(isa: Isa, product: Product<'_, Self>) {
+        isa.dispatch(product)
+    }
     fn scalar(&mut self, i: usize, _: usize, acc: f32) -> f32 {
         reference::output_sigmoid((acc + 0.0) + self.bias[i])
     }
@@ -43,7 +50,7 @@ impl Epilogue for PixelForward<'_> {
     }
 }
 
-/// d[i][j] = chain·s + 0 with s = y(1 − y), and +0 where s is 0: the gradient through the output sigmoid.
+/// `d[i][j] = chain·s + 0` with `s = y(1 − y)`, and +0 where s is 0: the gradient through the output sigmoid.
 #[derive(Debug)]
 pub struct PixelBackward<'a> {
     /// The pixels that [`PixelForward`] made, of the gradient's shape.
@@ -52,6 +59,9 @@ pub struct PixelBackward<'a> {
 
 impl Epilogue for PixelBackward<'_> {
     const STORES: bool = true;
+    fn run(isa: Isa, product: Product<'_, Self>) {
+        isa.dispatch(product)
+    }
     fn scalar(&mut self, i: usize, j: usize, acc: f32) -> f32 {
         let y = self.y.row(i)[j];
         let s = y * (1.0 - y);
@@ -66,7 +76,7 @@ impl Epilogue for PixelBackward<'_> {
     }
 }
 
-/// d[i][j] = chain where h[i][j] > 0, else +0: the gradient through a hidden layer's ReLU.
+/// `d[i][j] = chain` where `h[i][j] > 0`, else +0: the gradient through a hidden layer's ReLU.
 #[derive(Debug)]
 pub struct HiddenBackward<'a> {
     /// The hidden values, of the gradient's shape.
@@ -75,6 +85,9 @@ pub struct HiddenBackward<'a> {
 
 impl Epilogue for HiddenBackward<'_> {
     const STORES: bool = true;
+    fn run(isa: Isa, product: Product<'_, Self>) {
+        isa.dispatch(product)
+    }
     fn scalar(&mut self, i: usize, j: usize, acc: f32) -> f32 {
         if self.h.row(i)[j] > 0.0 { acc + 0.0 } else { 0.0 }
     }
@@ -86,7 +99,7 @@ impl Epilogue for HiddenBackward<'_> {
     }
 }
 
-/// logit[i] = (chain over k of h[i][k]·weight[k]) + bias, for every row i.
+/// `logit[i] = (chain over k of h[i][k]·weight[k]) + bias`, for every row i.
 #[derive(Debug)]
 pub struct Logits<'a> {
     /// Hidden values, rows × hidden.
@@ -101,6 +114,10 @@ pub struct Logits<'a> {
 
 impl Kernel for Logits<'_> {
     type Output = ();
+
+    fn run_on(self, isa: Isa) {
+        isa.dispatch(self)
+    }
 
     fn reference(self) {
         for (i, logit) in self.logits.iter_mut().enumerate() {
@@ -151,6 +168,10 @@ pub struct CrossEntropy<'a> {
 impl Kernel for CrossEntropy<'_> {
     type Output = ();
 
+    fn run_on(self, isa: Isa) {
+        isa.dispatch(self)
+    }
+
     fn reference(self) {
         for (i, &logit) in self.logits.iter().enumerate() {
             let (loss, derivative) = reference::cross_entropy(logit, self.real);
@@ -172,7 +193,7 @@ impl Kernel for CrossEntropy<'_> {
     }
 }
 
-/// d[i][k] = d_logits[i]·weight[k] + 0 where h[i][k] > 0, else +0: the gradient of a hidden layer below one logit.
+/// `d[i][k] = d_logits[i]·weight[k] + 0` where `h[i][k] > 0`, else +0: the gradient of a hidden layer below one logit.
 #[derive(Debug)]
 pub struct LogitBackward<'a> {
     /// ∂loss/∂logit per row.
@@ -187,6 +208,10 @@ pub struct LogitBackward<'a> {
 
 impl Kernel for LogitBackward<'_> {
     type Output = ();
+
+    fn run_on(self, isa: Isa) {
+        isa.dispatch(self)
+    }
 
     fn reference(mut self) {
         for i in 0..self.h.rows() {
@@ -211,7 +236,7 @@ impl Kernel for LogitBackward<'_> {
     }
 }
 
-/// sums[j] += x[i][j] over ascending rows i: a hidden layer's bias gradient.
+/// `sums[j] += x[i][j]` over ascending rows i: a hidden layer's bias gradient.
 #[derive(Debug)]
 pub struct ColumnSums<'a> {
     /// rows × columns.
@@ -222,6 +247,10 @@ pub struct ColumnSums<'a> {
 
 impl Kernel for ColumnSums<'_> {
     type Output = ();
+
+    fn run_on(self, isa: Isa) {
+        isa.dispatch(self)
+    }
 
     fn reference(self) {
         for i in 0..self.x.rows() {

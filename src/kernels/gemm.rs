@@ -1,5 +1,5 @@
 //! Products: `C[m, n] = chain over k of A[m, k]·B[k, n]`, and what is done with each finished chain.
-//! Uses `reference`, `vector`, `tiles` and `lists`.
+//! Uses `isa`, `reference`, `vector`, `tiles` and `lists`.
 //!
 //! ```text
 //! for each panel of columns:                 (TILE_VECTORS vectors wide)
@@ -14,6 +14,7 @@
 //! With MNIST's pixels (19% not zero) the two products with real images take 0.28 of the dense ones' time and the whole
 //! step 0.80 (AVX-512, one thread); `cargo bench --bench step` repeats it.
 
+use super::isa::Isa;
 use super::lists::Lists;
 use super::reference;
 use super::tiles::{Mat, MatMut};
@@ -22,9 +23,9 @@ use super::vector::{Kernel, Vector};
 /// The left operand A of a product.
 #[derive(Clone, Copy, Debug)]
 pub enum Left<'a> {
-    /// A[i, k] = x[i][k].
+    /// `A[i, k] = x[i][k]`.
     Rows(Mat<'a>),
-    /// A[i, k] = x[k][i]: the transpose of a matrix.
+    /// `A[i, k] = x[k][i]`: the transpose of a matrix.
     Columns(Mat<'a>),
     /// The non-zero terms of each row of A.
     Lists(Lists<'a>),
@@ -40,9 +41,11 @@ pub enum Start {
 }
 
 /// What happens to a finished chain.
-pub trait Epilogue {
+pub trait Epilogue: Sized {
     /// Whether the result goes into C.
     const STORES: bool;
+    /// Runs a product that ends so: `isa.dispatch(product)`, for the reason that [`Kernel::run_on`] gives.
+    fn run(isa: Isa, product: Product<'_, Self>);
     /// One element by the scalar definition: `acc` is the chain.
     fn scalar(&mut self, i: usize, j: usize, acc: f32) -> f32;
     /// Elements (i, j..j + LANES), or up to the last column: `acc` holds the chains.
@@ -55,6 +58,9 @@ pub struct Unfinished;
 
 impl Epilogue for Unfinished {
     const STORES: bool = true;
+    fn run(isa: Isa, product: Product<'_, Self>) {
+        isa.dispatch(product)
+    }
     fn scalar(&mut self, _: usize, _: usize, acc: f32) -> f32 {
         acc
     }
@@ -70,6 +76,9 @@ pub struct Sum;
 
 impl Epilogue for Sum {
     const STORES: bool = true;
+    fn run(isa: Isa, product: Product<'_, Self>) {
+        isa.dispatch(product)
+    }
     fn scalar(&mut self, _: usize, _: usize, acc: f32) -> f32 {
         acc + 0.0
     }
@@ -109,6 +118,11 @@ impl<E: Epilogue> Product<'_, E> {
 
 impl<E: Epilogue> Kernel for Product<'_, E> {
     type Output = ();
+
+    #[inline]
+    fn run_on(self, isa: Isa) {
+        E::run(isa, self)
+    }
 
     fn reference(mut self) {
         self.check();

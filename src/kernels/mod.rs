@@ -26,6 +26,12 @@ impl Isa {
     /// Runs a kernel on this backend.
     #[inline]
     pub fn run<K: vector::Kernel>(self, kernel: K) -> K::Output {
+        kernel.run_on(self)
+    }
+
+    /// Picks the backend of a kernel's body. Only [`Kernel::run_on`](vector::Kernel::run_on) calls it.
+    #[inline]
+    pub fn dispatch<K: vector::Kernel>(self, kernel: K) -> K::Output {
         match self {
             Isa::Reference => kernel.reference(),
             Isa::Wide => kernel.vector(wide::Portable),

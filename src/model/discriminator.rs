@@ -23,7 +23,7 @@ pub enum Real<'a> {
     },
 }
 
-/// hidden[b, h] = relu(x[b, p]·weight[p, h] + bias[h]) of real images.
+/// `hidden[b, h] = relu(x[b, p]·weight[p, h] + bias[h])` of real images.
 pub fn hidden_forward_real<J: Join>(
     join: &J,
     isa: Isa,
@@ -47,7 +47,7 @@ pub fn hidden_forward_real<J: Join>(
     });
 }
 
-/// hidden[b, h] = relu(x[b, p]·weight[p, h] + bias[h]) of generated images x, given as fake_t[p, b].
+/// `hidden[b, h] = relu(x[b, p]·weight[p, h] + bias[h])` of generated images x, given as `fake_t[p, b]`.
 pub fn hidden_forward_fake<J: Join>(
     join: &J,
     isa: Isa,
@@ -68,14 +68,14 @@ pub fn hidden_forward_fake<J: Join>(
     });
 }
 
-/// logits[b] = hidden[b, h]·weight[h] + bias.
+/// `logits[b] = hidden[b, h]·weight[h] + bias`.
 pub fn logits<J: Join>(join: &J, isa: Isa, hidden: Mat<'_>, weight: &[f32], bias: f32, logits: &mut [f32]) {
     for_each_block(join, logits, ROW_BLOCK, &|first, logits: &mut [f32]| {
         isa.run(Logits { h: hidden.sub_rows(first, logits.len()), weight, bias, logits });
     });
 }
 
-/// d_hidden[b, h] = d_logits[b]·weight[h] where hidden > 0.
+/// `d_hidden[b, h] = d_logits[b]·weight[h]` where hidden > 0.
 pub fn hidden_backward<J: Join>(
     join: &J,
     isa: Isa,

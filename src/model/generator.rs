@@ -9,7 +9,7 @@ use crate::kernels::gemm::{Left, Product, Start};
 use crate::kernels::tiles::{Mat, MatMut, transpose};
 use crate::parallel::{Join, for_each_block};
 
-/// hidden[b, h] = relu(z[b, l]·weight[l, h] + bias[h]).
+/// `hidden[b, h] = relu(z[b, l]·weight[l, h] + bias[h])`.
 pub fn hidden_forward<J: Join>(
     join: &J,
     isa: Isa,
@@ -30,7 +30,7 @@ pub fn hidden_forward<J: Join>(
     });
 }
 
-/// fake_t[p, b] = output_sigmoid(weight_t[p, h]·hidden_t[h, b] + bias[p]), with hidden_t made of hidden[b, h].
+/// `fake_t[p, b] = output_sigmoid(weight_t[p, h]·hidden_t[h, b] + bias[p])`, with `hidden_t` made of `hidden[b, h]`.
 pub fn out_forward<J: Join>(
     join: &J,
     isa: Isa,
@@ -50,7 +50,7 @@ pub fn out_forward<J: Join>(
     });
 }
 
-/// d_hidden[b, h] = (d_fake[b, p]·weight[p, h]) where hidden > 0, with d_fake given as d_fake_t[p, b].
+/// `d_hidden[b, h] = d_fake[b, p]·weight[p, h]` where hidden > 0, with `d_fake` given as `d_fake_t[p, b]`.
 pub fn hidden_backward<J: Join>(
     join: &J,
     isa: Isa,

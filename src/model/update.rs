@@ -45,8 +45,8 @@ impl Update<'_> {
         self.isa.run(Product { left, right, out, start, epilogue });
     }
 
-    /// A block of weight[i, j] with gradient Σ over rows b of x[b, i]·d[b, j], x given as `left`; the chain goes on
-    /// from `partial` where `start` says so.
+    /// A block of `weight[i, j]` with gradient `Σ over rows b of x[b, i]·d[b, j]`, x given as `left`; the chain goes
+    /// on from `partial` where `start` says so.
     fn weight_block(
         &self,
         left: Left<'_>,
@@ -60,7 +60,7 @@ impl Update<'_> {
         self.report(adam.fine);
     }
 
-    /// weight[i, j] with gradient Σ over rows b of x[b, i]·d[b, j]; x_t is [i, b].
+    /// `weight[i, j]` with gradient `Σ over rows b of x[b, i]·d[b, j]`; `x_t` is `[i, b]`.
     pub fn weight<J: Join>(
         &self,
         join: &J,
@@ -76,8 +76,8 @@ impl Update<'_> {
         });
     }
 
-    /// The discriminator's output weight[h] with gradient Σ over rows b of d_logits[b]·hidden[b, h], whose chain goes on
-    /// from `partial`.
+    /// The discriminator's output `weight[h]` with gradient `Σ over rows b of d_logits[b]·hidden[b, h]`, whose chain
+    /// goes on from `partial`.
     pub fn logit_weight(
         &self,
         weight: TensorMut<'_>,
@@ -89,7 +89,7 @@ impl Update<'_> {
         self.weight_block(Left::Rows(d_logits), hidden, partial, Start::Partial, blocks);
     }
 
-    /// As [`Update::weight`] with x as [b, i].
+    /// As [`Update::weight`] with x as `[b, i]`.
     pub fn weight_by_rows<J: Join>(
         &self,
         join: &J,
@@ -105,9 +105,9 @@ impl Update<'_> {
         });
     }
 
-    /// For every pixel p: its gradient d_fake_t[p, b] = (weight[p, h]·d_hidden_t[h, b])·y(1 − y) with y = fake_t[p, b],
-    /// the sum of that over b, and then the update of weight[p, h], whose gradient's chain goes on from `partial` over
-    /// the generated rows. In one pass, because only pixel p's gradient needs the old weight[p, h].
+    /// For every pixel p: its gradient `d_fake_t[p, b] = (weight[p, h]·d_hidden_t[h, b])·y(1 − y)`, y = `fake_t[p, b]`,
+    /// the sum of that over b, and then the update of `weight[p, h]`, whose gradient's chain goes on from `partial` over
+    /// the generated rows. In one pass, because only pixel p's gradient needs the old `weight[p, h]`.
     pub fn pixels_backward_then_weight<J: Join>(
         &self,
         join: &J,
@@ -148,7 +148,7 @@ pub fn real_logit_gradient(isa: Isa, d_logits: Mat<'_>, hidden: Mat<'_>, partial
     isa.run(Product { left, right: hidden, out: partial, start: Start::Zero, epilogue: &mut Unfinished });
 }
 
-/// The chains of the discriminator's hidden weight gradient over the real rows, into `partial` [p, h].
+/// The chains of the discriminator's hidden weight gradient over the real rows, into `partial`, `[p, h]`.
 pub fn real_weight_gradient<J: Join>(
     join: &J,
     isa: Isa,
