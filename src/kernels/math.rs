@@ -1,8 +1,13 @@
 //! exp, sigmoid and softplus on vectors: the same operations in the same order as in `reference`, lane by lane.
-//! Uses `vector` and `reference`. Error bounds: below 1 ulp of f64 for every input, see the tests of `reference`.
+//! Uses `isa`, `vector` and `reference`.
+//!
+//! Errors: see the table of [`reference`](super::reference).
 
-use super::reference::{ATANH_TAYLOR, EXP_LIMIT, EXP_TAYLOR, LN2_HIGH, LN2_LOW, LOG2_E, OUTPUT_CUT, ROUND};
-use super::vector::Vector;
+use super::isa::Isa;
+use super::reference::{
+    self, ATANH_TAYLOR, EXP_LIMIT, EXP_TAYLOR, LN2_HIGH, LN2_LOW, LOG2_E, OUTPUT_CUT, ROUND,
+};
+use super::vector::{Kernel, Vector};
 
 /// a where a < b is false, b otherwise: clamps to at least b.
 #[inline(always)]
@@ -122,4 +127,72 @@ pub fn softplus<V: Vector>(v: V, x: V::F32) -> V::F32 {
 #[inline(always)]
 pub fn flush<V: Vector>(v: V, x: V::F32, smallest: f32) -> V::F32 {
     v.select(v.lt(v.abs(x), v.splat(smallest)), v.splat(0.0), x)
+}
+
+/// A function of this file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Function {
+    /// [`exp`].
+    Exp,
+    /// [`sigmoid`].
+    Sigmoid,
+    /// [`output_sigmoid`].
+    OutputSigmoid,
+    /// [`softplus`].
+    Softplus,
+}
+
+impl Function {
+    /// All of them.
+    pub const ALL: [Function; 4] =
+        [Function::Exp, Function::Sigmoid, Function::OutputSigmoid, Function::Softplus];
+}
+
+/// `y[i] = function(x[i])`. The step calls the functions where their arguments are made; this is for whoever wants to
+/// prove or time them.
+#[derive(Debug)]
+pub struct Apply<'a> {
+    /// Which function.
+    pub function: Function,
+    /// Arguments.
+    pub x: &'a [f32],
+    /// Results, as many.
+    pub y: &'a mut [f32],
+}
+
+impl Kernel for Apply<'_> {
+    type Output = ();
+
+    fn run_on(self, isa: Isa) {
+        isa.dispatch(self)
+    }
+
+    fn reference(self) {
+        let function = match self.function {
+            Function::Exp => reference::exp,
+            Function::Sigmoid => reference::sigmoid,
+            Function::OutputSigmoid => reference::output_sigmoid,
+            Function::Softplus => reference::softplus,
+        };
+        for (y, &x) in self.y.iter_mut().zip(self.x) {
+            *y = function(x);
+        }
+    }
+
+    #[inline(always)]
+    fn vector<V: Vector>(self, v: V) {
+        match self.function {
+            Function::Exp => map(v, self.x, self.y, exp),
+            Function::Sigmoid => map(v, self.x, self.y, sigmoid),
+            Function::OutputSigmoid => map(v, self.x, self.y, output_sigmoid),
+            Function::Softplus => map(v, self.x, self.y, softplus),
+        }
+    }
+}
+
+#[inline(always)]
+fn map<V: Vector>(v: V, x: &[f32], y: &mut [f32], f: impl Fn(V, V::F32) -> V::F32) {
+    for (x, y) in x.chunks(V::LANES).zip(y.chunks_mut(V::LANES)) {
+        v.store(y, f(v, v.load(x)));
+    }
 }
