@@ -7,8 +7,12 @@ use std::process::{Command, Output};
 
 /// Runs `duel train` with `arguments` in `dir`.
 fn train(dir: &Path, arguments: &[&str]) -> Output {
+    duel(dir, &[&["train"], arguments].concat())
+}
+
+/// Runs `duel` with `arguments` in `dir`.
+fn duel(dir: &Path, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_duel"))
-        .arg("train")
         .args(arguments)
         .current_dir(dir)
         .env_remove("DUEL_ISA")
@@ -231,4 +235,105 @@ fn the_environment_chooses_where_no_flag_does() {
     let unknown = run("mmx", &[]);
     assert_eq!(unknown.status.code(), Some(2));
     assert!(text(unknown).contains("DUEL_ISA"));
+}
+
+/// A small run in `run`, trained on 3×3 images.
+fn small_run(dir: &Path) {
+    data(dir, "data", &idx(0x803, 40, 3, 3, 360));
+    let output = train(dir, &["--batch-size", "8", "--validation", "0", "--steps", "30", "--out", "run"]);
+    assert!(output.status.success());
+}
+
+#[test]
+fn samples_come_back_through_the_loader_and_depend_on_seed_and_index_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    small_run(dir);
+    let sample = |arguments: &[&str]| {
+        let output = duel(dir, &[&["sample", "run", "--seed", "7"], arguments].concat());
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let many = ["--count", "300", "--out", "set/train-images-idx3-ubyte.gz"];
+    let digest = sample(&many);
+    assert!(digest.starts_with("Samples digest: sha256:"));
+    // The set is data: the loader's bytes are the library's samples, made one by one on another backend.
+    let set = duel::Dataset::open(&dir.join("set")).unwrap();
+    let images = set.images();
+    assert_eq!((images.count(), images.height(), images.width()), (300, 3, 3));
+    let state = fs::read(dir.join("run/state.safetensors")).unwrap();
+    let mut generator = duel::export::safetensors::Generator::decode(&state, "state").unwrap();
+    generator.sampler.set_isa(duel::Isa::Reference);
+    for i in [0, 1, 127, 128, 299] {
+        let mut image = [0; 9];
+        generator.sampler.sample(&duel::Serial, 7, i, &mut image).unwrap();
+        assert_eq!(images.image(i as usize), image, "image {i}");
+    }
+    // Plain, with other threads: the same bytes.
+    let plain = ["--count", "300", "--threads", "3", "--out", "plain/train-images-idx3-ubyte"];
+    assert_eq!(sample(&plain), digest);
+    let plain = duel::Dataset::open(&dir.join("plain")).unwrap();
+    assert_eq!(plain.digest(), set.digest());
+    // And a run can be trained on it.
+    let arguments =
+        ["--data", "set", "--steps", "2", "--batch-size", "8", "--validation", "0", "--out", "again"];
+    assert!(train(dir, &arguments).status.success());
+
+    // The canvas of the run's own seed is the one that training drew.
+    let output = duel(dir, &["sample", "run/state.safetensors", "--out", "canvas.png"]);
+    assert!(output.status.success());
+    let last = fs::read(dir.join("run/samples/step_00000030.png")).unwrap();
+    assert_eq!(fs::read(dir.join("canvas.png")).unwrap(), last);
+    sample(&["--grid", "5x2", "--count", "7", "--no-invert", "--out", "white.png"]);
+    let file = fs::File::open(dir.join("white.png")).unwrap();
+    let mut reader = png::Decoder::new(std::io::BufReader::new(file)).read_info().unwrap();
+    let mut pixels = vec![1; reader.output_buffer_size().unwrap()];
+    reader.next_frame(&mut pixels).unwrap();
+    assert_eq!((reader.info().width, reader.info().height), (15, 6));
+    assert_eq!(pixels[0..3], images.image(0)[0..3]);
+    assert_eq!(pixels[3 * 15 + 6..4 * 15], [0; 9], "the last three places are empty");
+}
+
+#[test]
+fn bad_samples_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    small_run(dir);
+    let refused = |arguments: &[&str], code: i32, words: &[&str]| {
+        let output = duel(dir, &[&["sample"], arguments].concat());
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {text}");
+        assert_eq!(text.trim_end().lines().count(), 1, "{arguments:?}: {text}");
+        assert!(words.iter().all(|word| text.contains(word)), "{arguments:?}: {text}");
+        assert!(!dir.join("out.png").exists());
+    };
+    refused(&["run", "--out", "out.jpg"], 2, &["--out", ".png"]);
+    refused(&["run", "--out", "run/state.safetensors"], 2, &["--out"]);
+    refused(&["run", "--out", "run/samples/step_00000030.png"], 2, &["--out", "exists"]);
+    refused(&["run", "--grid", "0x6", "--out", "out.png"], 2, &["--grid"]);
+    refused(&["run", "--grid", "six", "--out", "out.png"], 2, &["--grid"]);
+    refused(&["run", "--count", "37", "--out", "out.png"], 2, &["--count", "37"]);
+    refused(&["run", "--count", "0", "--out", "out.png"], 2, &["--count"]);
+    refused(&["nowhere", "--out", "out.png"], 4, &["nowhere"]);
+    refused(&["data", "--out", "out.png"], 4, &["data/state.safetensors"]);
+    refused(&["data/train-images-idx3-ubyte", "--out", "out.png"], 3, &["safetensors"]);
+    refused(&["run", "--out", "data/train-images-idx3-ubyte/x.png"], 4, &["train-images-idx3-ubyte"]);
+    // Every truncation of a state is refused, and a value beyond the bound.
+    let state = fs::read(dir.join("run/state.safetensors")).unwrap();
+    for length in [0, 7, 8, 100, state.len() / 2, state.len() - 1] {
+        fs::write(dir.join("cut"), &state[..length]).unwrap();
+        refused(&["cut", "--out", "out.png"], 3, &["cut"]);
+    }
+    let header = u64::from_le_bytes(state[..8].try_into().unwrap()) as usize;
+    for bad in [f32::NAN, 1.1e6, f32::INFINITY] {
+        let mut state = state.clone();
+        // Offsets follow the names' order: find the generator's hidden bias by its name in the header.
+        let text = String::from_utf8(state[8..8 + header].to_vec()).unwrap();
+        let entry = &text[text.find("\"generator.hidden.bias\"").unwrap()..];
+        let offsets = &entry[entry.find("data_offsets\":[").unwrap() + 15..];
+        let first: usize = offsets[..offsets.find(',').unwrap()].parse().unwrap();
+        state[8 + header + first..][..4].copy_from_slice(&bad.to_le_bytes());
+        fs::write(dir.join("bad"), &state).unwrap();
+        refused(&["bad", "--out", "out.png"], 3, &["bad", "generator.hidden.bias"]);
+    }
 }

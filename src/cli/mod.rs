@@ -1,8 +1,10 @@
 //! The `duel` program. Uses only the public face of the crate. Reads of the environment only `DUEL_ISA`,
 //! `DUEL_THREADS` and `NO_COLOR`.
 
+mod machine;
 mod picture;
 mod run_folder;
+mod sample;
 mod train;
 
 use std::ffi::OsString;
@@ -22,6 +24,8 @@ struct Cli {
 enum Command {
     /// Trains a run, 70,000 steps unless told otherwise, and writes its folder.
     Train(Box<train::Train>),
+    /// Makes images with a trained generator: a canvas, or a data set.
+    Sample(sample::Sample),
 }
 
 /// Runs the program and returns its exit code: 0 done, 2 usage, 3 bad input, 4 I/O, 5 diverged, 6 environment.
@@ -46,6 +50,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let done = match cli.command {
         Command::Train(train) => train.run(),
+        Command::Sample(sample) => sample.run(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

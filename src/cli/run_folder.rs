@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::export::write_whole;
 
 /// The file that says a folder holds a run.
-const STATE: &str = "state.safetensors";
+pub const STATE: &str = "state.safetensors";
 /// The folder of canvases.
 const SAMPLES: &str = "samples";
 
@@ -45,13 +45,13 @@ impl RunFolder {
     /// Writes the canvas of `step` and returns its path.
     pub fn write_canvas(&self, step: u64, png: &[u8]) -> Result<PathBuf, Error> {
         let path = self.0.join(SAMPLES).join(format!("step_{step:08}.png"));
-        write_whole(&path, png)?;
+        write_whole(&path, |file| file.write_all(png))?;
         Ok(path)
     }
 
     /// Writes the state.
     pub fn write_state(&self, bytes: &[u8]) -> Result<(), Error> {
-        write_whole(&self.0.join(STATE), bytes)
+        write_whole(&self.0.join(STATE), |file| file.write_all(bytes))
     }
 }
 

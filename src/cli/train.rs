@@ -8,20 +8,19 @@ use clap::Args;
 use console::Term;
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::machine::{self, Machine};
 use super::picture::half_blocks;
 use super::run_folder::RunFolder;
 use crate::config::{Config, DEFAULT_STEPS};
 use crate::error::Error;
 use crate::export::grid::{Canvas, canvas};
 use crate::export::{png, safetensors};
-use crate::{Dataset, Digest, Isa, Line, Rayon, StepStats, Trainer, golden};
+use crate::{Dataset, Digest, Line, Rayon, StepStats, Trainer, golden};
 
 /// Steps between canvases.
 const CANVAS_EVERY: u64 = 2_000;
 /// Samples per row and column of a canvas.
 const GRID: usize = 6;
-/// Threads that a run may ask for.
-const MAX_THREADS: usize = 1_024;
 
 /// The flags of `duel train`.
 #[derive(Debug, Args)]
@@ -39,12 +38,8 @@ pub struct Train {
     /// Seed of all randomness
     #[arg(long, value_name = "S", default_value_t = Config::default().seed)]
     seed: u64,
-    /// Threads; the bits do not depend on them [default: DUEL_THREADS, or all cores]
-    #[arg(long, value_name = "T")]
-    threads: Option<usize>,
-    /// Instruction set: reference, wide, avx2 or avx512; the bits do not depend on it [default: DUEL_ISA, or the fastest]
-    #[arg(long, value_name = "NAME")]
-    isa: Option<String>,
+    #[command(flatten)]
+    machine: Machine,
     /// Print the losses every N steps, and at step 1
     #[arg(long, value_name = "N", default_value_t = 2_000)]
     report_every: u64,
@@ -72,26 +67,21 @@ impl Train {
     /// Trains and writes the run.
     pub fn run(self) -> Result<(), Error> {
         let config = self.config()?;
-        let isa = self.isa()?;
-        let threads = self.threads()?;
+        let (isa, pool) = (self.machine.isa()?, self.machine.pool()?);
         let data = Dataset::open(&self.data)?;
         let mut trainer = Trainer::new(config, data.images()).map_err(|error| match error {
             Error::Input { problem, .. } => Error::input(self.data.display().to_string(), problem),
             other => other,
         })?;
         trainer.set_isa(isa);
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().map_err(|error| {
-            Error::environment(format!("--threads: cannot start {threads} threads: {error}"))
-        })?;
         let folder = RunFolder::create(self.out.clone(), self.seed)?;
         let images = data.images().count() - self.validation;
         eprintln!(
-            "{}, {} images · seed {} · {} · {} · {} steps → {}",
+            "{}, {} images · seed {} · {} · {} steps → {}",
             if data_is_mnist_shaped(&data) { "MNIST" } else { "data" },
             grouped(images as u64),
             self.seed,
-            isa.name(),
-            if threads == 1 { "1 thread".to_string() } else { format!("{threads} threads") },
+            machine::described(isa, &pool),
             grouped(self.steps),
             folder.path().display(),
         );
@@ -120,30 +110,6 @@ impl Train {
             return Err(Error::usage("--report-every", "expected 1 or more"));
         }
         Ok(config)
-    }
-
-    fn isa(&self) -> Result<Isa, Error> {
-        let (name, source) = match (&self.isa, std::env::var("DUEL_ISA")) {
-            (Some(name), _) => (name.clone(), "--isa"),
-            (None, Ok(name)) if !name.is_empty() => (name, "DUEL_ISA"),
-            _ => return Ok(Isa::best()),
-        };
-        Isa::named(&name).map_err(|error| match error {
-            Error::Usage { problem, .. } => Error::usage(source, format!("unknown {name:?}, {problem}")),
-            Error::Environment { problem } => Error::environment(format!("{source}: {problem}")),
-            other => other,
-        })
-    }
-
-    fn threads(&self) -> Result<usize, Error> {
-        let (threads, source) = match (self.threads, std::env::var("DUEL_THREADS")) {
-            (Some(threads), _) => (Some(threads), "--threads"),
-            (None, Ok(text)) if !text.is_empty() => (text.parse().ok(), "DUEL_THREADS"),
-            _ => (Some(std::thread::available_parallelism().map_or(1, |n| n.get().min(MAX_THREADS))), ""),
-        };
-        threads
-            .filter(|threads| (1..=MAX_THREADS).contains(threads))
-            .ok_or_else(|| Error::usage(source, format!("expected 1 to {MAX_THREADS}")))
     }
 
     /// All steps; returns the last canvas and where it is, and the digest.
@@ -196,7 +162,7 @@ impl Train {
         let images = data.images();
         let mut bytes = vec![0; GRID * GRID * images.size()];
         trainer.sample(&Rayon, self.seed, 0, &mut bytes)?;
-        let canvas = canvas(&bytes, images.width(), images.height(), GRID);
+        let canvas = canvas(&bytes, (images.width(), images.height()), (GRID, GRID), true);
         let path = folder.write_canvas(trainer.steps_done(), &png::encode(&canvas))?;
         Ok((canvas, path))
     }
@@ -255,7 +221,7 @@ fn data_is_mnist_shaped(data: &Dataset) -> bool {
 }
 
 /// 70000 as 70,000.
-fn grouped(n: u64) -> String {
+pub fn grouped(n: u64) -> String {
     let digits = n.to_string();
     let mut text = String::new();
     for (i, digit) in digits.chars().enumerate() {

@@ -11,25 +11,30 @@ pub struct Canvas {
     pub pixels: Vec<u8>,
 }
 
-/// Images of `height` × `width` in rows of `columns`, no gaps, inverted: black ink on white. Empty places are white.
-pub fn canvas(images: &[u8], width: usize, height: usize, columns: usize) -> Canvas {
-    let count = images.len() / (width * height);
-    let rows = count.div_ceil(columns);
-    let mut out = Canvas {
-        width: columns * width,
-        height: rows * height,
-        pixels: vec![255; columns * width * rows * height],
-    };
+/// Images of `width` × `height` in a grid of `columns` × `rows`, no gaps; `inverted` means black ink on white. Empty
+/// places have the colour of the paper.
+///
+/// # Panics
+/// If there are more images than places.
+pub fn canvas(
+    images: &[u8],
+    (width, height): (usize, usize),
+    (columns, rows): (usize, usize),
+    inverted: bool,
+) -> Canvas {
+    let flip = if inverted { 255 } else { 0 };
+    let (canvas_width, canvas_height) = (columns * width, rows * height);
+    let mut pixels = vec![flip; canvas_width * canvas_height];
     for (i, image) in images.chunks(width * height).enumerate() {
         let (left, top) = (i % columns * width, i / columns * height);
         for (y, line) in image.chunks(width).enumerate() {
-            let start = (top + y) * out.width + left;
-            for (to, &from) in out.pixels[start..start + width].iter_mut().zip(line) {
-                *to = 255 - from;
+            let start = (top + y) * canvas_width + left;
+            for (to, &from) in pixels[start..start + width].iter_mut().zip(line) {
+                *to = from ^ flip;
             }
         }
     }
-    out
+    Canvas { width: canvas_width, height: canvas_height, pixels }
 }
 
 #[cfg(test)]
@@ -37,9 +42,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn images_stand_side_by_side_inverted() {
-        let canvas = canvas(&[0, 1, 2, 3, 4, 5], 2, 1, 2);
-        assert_eq!((canvas.width, canvas.height), (4, 2));
-        assert_eq!(canvas.pixels, [255, 254, 253, 252, 251, 250, 255, 255]);
+    fn images_stand_side_by_side() {
+        let images = [0, 1, 2, 3, 4, 5];
+        let inverted = canvas(&images, (2, 1), (2, 2), true);
+        assert_eq!((inverted.width, inverted.height), (4, 2));
+        assert_eq!(inverted.pixels, [255, 254, 253, 252, 251, 250, 255, 255]);
+        assert_eq!(canvas(&images, (2, 1), (2, 2), false).pixels, [0, 1, 2, 3, 4, 5, 0, 0]);
     }
 }

@@ -121,14 +121,17 @@ impl TensorMut<'_> {
     }
 }
 
-/// Declares the arena once: its struct, its size, and the carving.
+/// Declares an arena once: its struct, its size, and the carving.
 macro_rules! arena {
-    ($($(#[$field_doc:meta])* $field:ident: $kind:ident($type:ty, $lines:ident, |$s:ident| $($size:expr),+);)+) => {
-        /// Everything that a run reads and writes, but the data set.
+    (
+        $(#[$doc:meta])* $name:ident
+        $($(#[$field_doc:meta])* $field:ident: $kind:ident($type:ty, $lines:ident, |$s:ident| $($size:expr),+);)+
+    ) => {
+        $(#[$doc])*
         #[derive(Debug)]
-        pub struct Arena<'a> { $($(#[$field_doc])* pub $field: $type,)+ }
+        pub struct $name<'a> { $($(#[$field_doc])* pub $field: $type,)+ }
 
-        impl<'a> Arena<'a> {
+        impl<'a> $name<'a> {
             /// Lines of the arena of `sizes`: a constant function, so that an arena can be a static array.
             pub const fn lines(sizes: &Sizes) -> usize {
                 let mut sum = 0;
@@ -136,15 +139,38 @@ macro_rules! arena {
                 sum
             }
             /// Cuts `memory` into the pieces of `sizes`.
-            pub fn carve(memory: &'a mut [Line], sizes: &Sizes) -> Arena<'a> {
+            pub fn carve(memory: &'a mut [Line], sizes: &Sizes) -> $name<'a> {
                 let mut carver = Carver { rest: memory };
-                Arena { $($field: { let $s = sizes; let _ = $s; carver.$kind($($size),+) },)+ }
+                $name { $($field: { let $s = sizes; let _ = $s; carver.$kind($($size),+) },)+ }
             }
         }
     };
 }
 
 arena! {
+    /// What a generator needs to sample: its parameters, and room for one batch.
+    SamplerArena
+    /// generator.hidden.weight, [latent, hidden].
+    hidden_weight: mat(MatMut<'a>, mat_lines, |s| s.latent, s.generator_hidden);
+    /// generator.hidden.bias, one row.
+    hidden_bias: mat(MatMut<'a>, mat_lines, |s| 1, s.generator_hidden);
+    /// generator.out.weight transposed, [pixels, hidden].
+    out_weight_t: mat(MatMut<'a>, mat_lines, |s| s.pixels, s.generator_hidden);
+    /// generator.out.bias, one row.
+    out_bias: mat(MatMut<'a>, mat_lines, |s| 1, s.pixels);
+    /// Noise, [batch, latent].
+    z: mat(MatMut<'a>, mat_lines, |s| s.batch, s.latent);
+    /// Hidden values, [batch, hidden].
+    hidden: mat(MatMut<'a>, mat_lines, |s| s.batch, s.generator_hidden);
+    /// The same transposed, [hidden, batch].
+    hidden_t: mat(MatMut<'a>, mat_lines, |s| s.generator_hidden, s.batch);
+    /// Generated images, [pixels, batch].
+    fake_t: mat(MatMut<'a>, mat_lines, |s| s.pixels, s.batch);
+}
+
+arena! {
+    /// Everything that a run reads and writes, but the data set.
+    Arena
     /// generator.hidden.weight, [latent, hidden].
     g_hidden_weight: tensor(TensorMut<'a>, tensor_lines, |s| s.latent, s.generator_hidden);
     /// generator.hidden.bias, one row.

@@ -2,10 +2,12 @@
 //! `kernels`, `rng`, `data`, `model`.
 
 mod digest;
+mod sampler;
 
 use core::sync::atomic::{AtomicBool, Ordering};
 
 pub use digest::Digest;
+pub use sampler::Sampler;
 
 use crate::config::Config;
 use crate::data::Images;
@@ -14,15 +16,15 @@ use crate::error::Error;
 use crate::kernels::Isa;
 use crate::kernels::dense::ColumnSums;
 use crate::kernels::lists::{ListsMut, PIXEL};
-use crate::kernels::reference::{AdamRates, pixel_byte};
-use crate::kernels::tiles::Line;
-use crate::kernels::tiles::{MatMut, transpose};
+use crate::kernels::reference::AdamRates;
+use crate::kernels::tiles::{Line, MatMut, transpose};
 use crate::model::discriminator::{self, Real};
+use crate::model::generator::{self, Sampling};
 use crate::model::layout::{Arena, Part, Sizes, Tensor, TensorView, arena_lines};
+use crate::model::loss;
 use crate::model::update::{Update, real_logit_gradient, real_weight_gradient};
-use crate::model::{generator, loss};
 use crate::parallel::{Join, for_each_block};
-use crate::rng::{Purpose, Stream};
+use crate::rng::Purpose;
 
 /// What a step reports.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -150,6 +152,10 @@ impl<'a, M: AsMut<[Line]>> Trainer<'a, M> {
     pub fn image_size(&self) -> usize {
         self.sizes.pixels
     }
+    /// The images that it trains on, without those held out.
+    pub fn images(&self) -> Images<'a> {
+        self.images
+    }
 
     /// One step: both gradients from the parameters before it, then both updates. Allocates nothing.
     ///
@@ -234,7 +240,7 @@ impl<'a, M: AsMut<[Line]>> Trainer<'a, M> {
             },
             // Noise: through the generator.
             || {
-                noise(join, config.seed, step, z.reborrow());
+                generator::noise(join, config.seed, |row| Purpose::Noise(step, row), z.reborrow());
                 let (weight, bias) = (g_hidden_weight.p.view(), g_hidden_bias.p.row(0));
                 generator::hidden_forward(join, isa, z.view(), weight, bias, g_hidden.reborrow());
                 let (hidden, hidden_t, bias) = (g_hidden.view(), g_hidden_t.reborrow(), g_out_bias.p.row(0));
@@ -303,36 +309,28 @@ impl<'a, M: AsMut<[Line]>> Trainer<'a, M> {
         if !out.len().is_multiple_of(pixels) {
             return Err(Error::usage("out", "expected a whole number of images"));
         }
-        let isa = self.isa;
         let Arena {
             g_hidden_weight,
             g_hidden_bias,
             g_out_weight_t,
             g_out_bias,
-            mut z,
-            mut g_hidden,
-            mut g_hidden_t,
-            mut fake_t,
+            z,
+            g_hidden,
+            g_hidden_t,
+            fake_t,
             ..
         } = Arena::carve(self.memory.as_mut(), &self.sizes);
-        let mut index = first;
-        for images in out.chunks_mut(self.sizes.batch * pixels) {
-            for row in 0..self.sizes.batch {
-                let stream_index = index.wrapping_add(row as u64);
-                Stream::new(seed, Purpose::Sample(stream_index)).fill_uniform(z.row_mut(row));
-            }
-            let (weight, bias) = (g_hidden_weight.p.view(), g_hidden_bias.p.row(0));
-            generator::hidden_forward(join, isa, z.view(), weight, bias, g_hidden.reborrow());
-            let (weight_t, bias) = (g_out_weight_t.p.view(), g_out_bias.p.row(0));
-            let hidden_t = g_hidden_t.reborrow();
-            generator::out_forward(join, isa, g_hidden.view(), hidden_t, weight_t, bias, fake_t.reborrow());
-            for (row, image) in images.chunks_mut(pixels).enumerate() {
-                for (p, byte) in image.iter_mut().enumerate() {
-                    *byte = pixel_byte(fake_t.row(p)[row]);
-                }
-                index = index.wrapping_add(1);
-            }
-        }
+        let mut sampling = Sampling {
+            hidden_weight: g_hidden_weight.p.view(),
+            hidden_bias: g_hidden_bias.p.row(0),
+            out_weight_t: g_out_weight_t.p.view(),
+            out_bias: g_out_bias.p.row(0),
+            z,
+            hidden: g_hidden,
+            hidden_t: g_hidden_t,
+            fake_t,
+        };
+        sampling.run(join, self.isa, seed, first, out);
         Ok(())
     }
 
@@ -371,16 +369,6 @@ impl<'a, M: AsMut<[Line]>> Trainer<'a, M> {
     fn check(&self) -> Result<(), Error> {
         if self.diverged { Err(Error::Diverged { step: self.step }) } else { Ok(()) }
     }
-}
-
-/// z[row] = uniforms of the stream Noise(step, row).
-fn noise<J: Join>(join: &J, seed: u64, step: u64, z: MatMut<'_>) {
-    for_each_block(join, z, 32, &|first, mut z: MatMut<'_>| {
-        for row in 0..z.rows() {
-            let purpose = Purpose::Noise(step, (first + row) as u64);
-            Stream::new(seed, purpose).fill_uniform(z.row_mut(row));
-        }
-    });
 }
 
 /// The non-zero pixels of the batch's images.

@@ -1,0 +1,60 @@
+//! What a command runs on: the flags `--isa` and `--threads`, and the two variables that stand in for them.
+
+use clap::Args;
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
+use crate::Isa;
+use crate::error::Error;
+
+/// Threads that a command may ask for.
+const MAX_THREADS: usize = 1_024;
+
+/// The flags.
+#[derive(Debug, Args)]
+pub struct Machine {
+    /// Threads; the bits do not depend on them [default: DUEL_THREADS, or all cores]
+    #[arg(long, value_name = "T")]
+    threads: Option<usize>,
+    /// Instruction set: reference, wide, avx2 or avx512; the bits do not depend on it [default: DUEL_ISA, or the fastest]
+    #[arg(long, value_name = "NAME")]
+    isa: Option<String>,
+}
+
+impl Machine {
+    /// The backend.
+    pub fn isa(&self) -> Result<Isa, Error> {
+        let (name, source) = match (&self.isa, std::env::var("DUEL_ISA")) {
+            (Some(name), _) => (name.clone(), "--isa"),
+            (None, Ok(name)) if !name.is_empty() => (name, "DUEL_ISA"),
+            _ => return Ok(Isa::best()),
+        };
+        Isa::named(&name).map_err(|error| match error {
+            Error::Usage { problem, .. } => Error::usage(source, format!("unknown {name:?}, {problem}")),
+            Error::Environment { problem } => Error::environment(format!("{source}: {problem}")),
+            other => other,
+        })
+    }
+
+    /// The threads.
+    pub fn pool(&self) -> Result<ThreadPool, Error> {
+        let (threads, source) = match (self.threads, std::env::var("DUEL_THREADS")) {
+            (Some(threads), _) => (Some(threads), "--threads"),
+            (None, Ok(text)) if !text.is_empty() => (text.parse().ok(), "DUEL_THREADS"),
+            _ => (Some(std::thread::available_parallelism().map_or(1, |n| n.get().min(MAX_THREADS))), ""),
+        };
+        let threads = threads
+            .filter(|threads| (1..=MAX_THREADS).contains(threads))
+            .ok_or_else(|| Error::usage(source, format!("expected 1 to {MAX_THREADS}")))?;
+        ThreadPoolBuilder::new().num_threads(threads).build().map_err(|error| {
+            Error::environment(format!("--threads: cannot start {threads} threads: {error}"))
+        })
+    }
+}
+
+/// `avx2 · 2 threads`.
+pub fn described(isa: Isa, pool: &ThreadPool) -> String {
+    match pool.current_num_threads() {
+        1 => format!("{} · 1 thread", isa.name()),
+        threads => format!("{} · {threads} threads", isa.name()),
+    }
+}

@@ -1,0 +1,147 @@
+//! `duel sample`: images of a trained generator as a canvas or as a data set.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use sha2::{Digest as _, Sha256};
+
+use super::machine::{self, Machine};
+use super::run_folder::STATE;
+use super::train::grouped;
+use crate::error::Error;
+use crate::export::grid::canvas;
+use crate::export::safetensors::Generator;
+use crate::export::{idx, png, write_whole};
+use crate::{Digest, Rayon};
+
+/// Images that are made before they are written.
+const CHUNK: usize = 4_096;
+
+/// The flags of `duel sample`.
+#[derive(Debug, Args)]
+#[command(allow_negative_numbers = true)]
+pub struct Sample {
+    /// A run's folder, or a state (.safetensors)
+    #[arg(value_name = "RUN|STATE")]
+    from: PathBuf,
+    /// Seed of the samples; image i depends on the weights, the seed and i alone
+    #[arg(long, value_name = "N", default_value_t = 42)]
+    seed: u64,
+    /// Images to make [default: as many as the grid holds]
+    #[arg(long, value_name = "N")]
+    count: Option<u32>,
+    /// Images per row and column of a PNG
+    #[arg(long, value_name = "COLUMNSxROWS", default_value = "6x6")]
+    grid: String,
+    /// A new file: NAME.png is a canvas, NAME-ubyte or NAME-ubyte.gz an IDX data set
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// Leave a PNG white on black, as the data are
+    #[arg(long)]
+    no_invert: bool,
+    #[command(flatten)]
+    machine: Machine,
+}
+
+/// What the name of the file asks for.
+#[derive(Clone, Copy, PartialEq)]
+enum Format {
+    Png,
+    Idx { gzip: bool },
+}
+
+impl Sample {
+    /// Makes the images and writes the file.
+    pub fn run(self) -> Result<(), Error> {
+        let format = format_of(&self.out)?;
+        let (columns, rows) = self.grid()?;
+        let cells = columns * rows;
+        let count = self.count.unwrap_or(cells);
+        if count == 0 {
+            return Err(Error::usage("--count", "expected 1 or more"));
+        }
+        if format == Format::Png && count > cells {
+            let problem = format!("{count} images do not fit into a grid of {columns}x{rows}");
+            return Err(Error::usage("--count", problem));
+        }
+        if self.out.exists() {
+            return Err(Error::usage("--out", format!("{} exists, expected a new file", self.out.display())));
+        }
+        let (isa, pool) = (self.machine.isa()?, self.machine.pool()?);
+        let state = if self.from.is_dir() { self.from.join(STATE) } else { self.from.clone() };
+        let bytes = fs::read(&state).map_err(|error| Error::io(&state, error))?;
+        let mut generator = Generator::decode(&bytes, &state.display().to_string())?;
+        generator.sampler.set_isa(isa);
+        if let Some(parent) = self.out.parent() {
+            fs::create_dir_all(parent).map_err(|error| Error::io(parent, error))?;
+        }
+        eprintln!(
+            "{} images of {} · seed {} · {} → {}",
+            grouped(count as u64),
+            state.display(),
+            self.seed,
+            machine::described(isa, &pool),
+            self.out.display()
+        );
+        let digest = pool.install(|| {
+            self.write(&mut generator, format, count as usize, (columns as usize, rows as usize))
+        })?;
+        println!("Samples digest: {digest}");
+        Ok(())
+    }
+
+    /// Columns and rows.
+    fn grid(&self) -> Result<(u32, u32), Error> {
+        let numbers = self.grid.split_once('x').and_then(|(columns, rows)| {
+            let number = |text: &str| text.parse().ok().filter(|n| (1..=1_000).contains(n));
+            Some((number(columns)?, number(rows)?))
+        });
+        numbers.ok_or_else(|| Error::usage("--grid", "expected COLUMNSxROWS, each 1 to 1000, like 6x6"))
+    }
+
+    /// Writes the file; the digest is that of the images' bytes, white on black.
+    fn write(
+        &self,
+        generator: &mut Generator,
+        format: Format,
+        count: usize,
+        grid: (usize, usize),
+    ) -> Result<Digest, Error> {
+        let (height, width) = (generator.height, generator.width);
+        let size = height * width;
+        let mut hash = Sha256::new();
+        let mut images = vec![0; CHUNK.min(count) * size];
+        let mut make = |out: &mut dyn Write| {
+            for first in (0..count).step_by(CHUNK) {
+                let images = &mut images[..CHUNK.min(count - first) * size];
+                let whole = generator.sampler.sample(&Rayon, self.seed, first as u64, images);
+                whole.expect("a whole number of images");
+                hash.update(&*images);
+                out.write_all(images)?;
+            }
+            Ok(())
+        };
+        write_whole(&self.out, |file| match format {
+            Format::Png => {
+                let mut all = Vec::with_capacity(count * size);
+                make(&mut all)?;
+                let canvas = canvas(&all, (width, height), grid, !self.no_invert);
+                file.write_all(&png::encode(&canvas))
+            }
+            Format::Idx { gzip } => idx::write(file, gzip, [count as u32, height as u32, width as u32], make),
+        })?;
+        Ok(Digest(hash.finalize().into()))
+    }
+}
+
+fn format_of(path: &Path) -> Result<Format, Error> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    match () {
+        _ if name.ends_with(".png") => Ok(Format::Png),
+        _ if name.ends_with("-ubyte") => Ok(Format::Idx { gzip: false }),
+        _ if name.ends_with("-ubyte.gz") => Ok(Format::Idx { gzip: true }),
+        _ => Err(Error::usage("--out", "expected a name that ends in .png, -ubyte or -ubyte.gz")),
+    }
+}

@@ -1,0 +1,130 @@
+//! Samples from a trained generator, without a run around it. Uses `model`.
+
+use crate::config::MAX_SIZE;
+use crate::error::Error;
+use crate::kernels::Isa;
+use crate::kernels::reference::in_bounds;
+use crate::kernels::tiles::Line;
+use crate::model::generator::Sampling;
+use crate::model::layout::{SamplerArena, Sizes, Tensor, arena_lines};
+use crate::parallel::Join;
+
+/// Images that are made at a time.
+const BATCH: usize = 128;
+
+/// A generator that makes images.
+///
+/// `M` is its memory: `Box<[Line]>` from [`Sampler::new`], or memory of the caller's from [`Sampler::in_memory`].
+#[derive(Debug)]
+pub struct Sampler<M> {
+    sizes: Sizes,
+    isa: Isa,
+    memory: M,
+}
+
+#[cfg(feature = "std")]
+impl Sampler<Box<[Line]>> {
+    /// A generator of these sizes on the fastest backend, all parameters 0, with memory of its own.
+    ///
+    /// # Errors
+    /// As [`Sampler::in_memory`].
+    pub fn new(latent: usize, hidden: usize, pixels: usize) -> Result<Self, Error> {
+        let lines = Self::memory_lines(latent, hidden, pixels)?;
+        let memory = bytemuck::try_zeroed_slice_box(lines)
+            .map_err(|()| Error::environment(format!("no memory for {lines} × 64 bytes")))?;
+        Self::in_memory(latent, hidden, pixels, memory)
+    }
+}
+
+impl<M: AsMut<[Line]>> Sampler<M> {
+    /// The lines of 64 bytes that [`Sampler::in_memory`] needs.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] if a size is not 1 to 2¹⁶, [`Error::Environment`] if so much cannot be addressed.
+    pub fn memory_lines(latent: usize, hidden: usize, pixels: usize) -> Result<usize, Error> {
+        let sizes = Self::sizes(latent, hidden, pixels)?;
+        arena_lines(&sizes)?;
+        Ok(SamplerArena::lines(&sizes))
+    }
+
+    fn sizes(latent: usize, generator_hidden: usize, pixels: usize) -> Result<Sizes, Error> {
+        for (name, size) in [("latent", latent), ("hidden", generator_hidden), ("pixels", pixels)] {
+            if !(1..=MAX_SIZE).contains(&size) {
+                return Err(Error::usage(name, "expected 1 to 65536"));
+            }
+        }
+        Ok(Sizes { latent, generator_hidden, discriminator_hidden: 0, batch: BATCH, pixels, images: 0 })
+    }
+
+    /// A generator of these sizes in the caller's memory on the fastest backend, all parameters 0.
+    ///
+    /// # Errors
+    /// As [`Sampler::memory_lines`]; [`Error::Environment`] if `memory` is shorter.
+    pub fn in_memory(latent: usize, hidden: usize, pixels: usize, mut memory: M) -> Result<Self, Error> {
+        if memory.as_mut().len() < Self::memory_lines(latent, hidden, pixels)? {
+            return Err(Error::environment("the arena is shorter than memory_lines"));
+        }
+        memory.as_mut().fill(Line::filled(0.0));
+        Ok(Sampler { sizes: Self::sizes(latent, hidden, pixels)?, isa: Isa::best(), memory })
+    }
+
+    /// Sets a parameter tensor of the generator from its values, row-major.
+    ///
+    /// # Errors
+    /// [`Error::Input`] if it is not the generator's, `values` has another length, or a value is beyond ±2²⁰.
+    pub fn set(
+        &mut self,
+        tensor: Tensor,
+        values: impl ExactSizeIterator<Item = f32> + Clone,
+    ) -> Result<(), Error> {
+        let arena = SamplerArena::carve(self.memory.as_mut(), &self.sizes);
+        let (mut stored, transposed) = match tensor {
+            Tensor::GeneratorHiddenWeight => (arena.hidden_weight, false),
+            Tensor::GeneratorHiddenBias => (arena.hidden_bias, false),
+            Tensor::GeneratorOutWeight => (arena.out_weight_t, true),
+            Tensor::GeneratorOutBias => (arena.out_bias, false),
+            _ => return Err(Error::input(tensor.name(), "not a tensor of the generator")),
+        };
+        if values.len() != stored.rows() * stored.cols() {
+            return Err(Error::input(tensor.name(), "another number of values than its sizes say"));
+        }
+        if !values.clone().all(|x| in_bounds(x, 0.0, 0.0)) {
+            return Err(Error::input(tensor.name(), "a value is beyond ±2^20 or not a number"));
+        }
+        let columns = if transposed { stored.rows() } else { stored.cols() };
+        for (n, x) in values.enumerate() {
+            let (i, j) = (n / columns, n % columns);
+            let (i, j) = if transposed { (j, i) } else { (i, j) };
+            stored.row_mut(i)[j] = x;
+        }
+        Ok(())
+    }
+
+    /// Chooses the backend. The bits are the same.
+    pub fn set_isa(&mut self, isa: Isa) {
+        self.isa = isa;
+    }
+
+    /// As [`Trainer::sample`](crate::Trainer::sample).
+    ///
+    /// # Errors
+    /// [`Error::Usage`] if `out` is not a whole number of images.
+    pub fn sample<J: Join>(&mut self, join: &J, seed: u64, first: u64, out: &mut [u8]) -> Result<(), Error> {
+        if !out.len().is_multiple_of(self.sizes.pixels) {
+            return Err(Error::usage("out", "expected a whole number of images"));
+        }
+        let arena = SamplerArena::carve(self.memory.as_mut(), &self.sizes);
+        let mut sampling = Sampling {
+            hidden_weight: arena.hidden_weight.view(),
+            hidden_bias: arena.hidden_bias.row(0),
+            out_weight_t: arena.out_weight_t.view(),
+            out_bias: arena.out_bias.row(0),
+            z: arena.z,
+            hidden: arena.hidden,
+            hidden_t: arena.hidden_t,
+            fake_t: arena.fake_t,
+        };
+        sampling.run(join, self.isa, seed, first, out);
+        Ok(())
+    }
+}
