@@ -1,10 +1,12 @@
-//! A set of images read from a folder. Uses `idx` and `gzip`.
+//! A set of images read from a folder, a file or memory. Uses `idx` and `gzip`.
 
-use std::io::Read;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
+use super::gzip;
 use super::idx::{HEADER_BYTES, Header, Images};
 use crate::error::Error;
 
@@ -32,36 +34,50 @@ impl Dataset {
     /// # Errors
     /// As [`Dataset::open`].
     pub fn read(path: PathBuf) -> Result<Dataset, Error> {
-        let name = path.display().to_string();
-        let mut reader = super::gzip::open(&path)?;
+        let file = File::open(&path).map_err(|error| Error::io(&path, error))?;
+        let length = file.metadata().map_err(|error| Error::io(&path, error))?.len();
+        Self::from_reader(BufReader::with_capacity(1 << 16, file), length, &path)
+    }
+
+    /// Reads the `length` bytes of an image file, plain or gzip; `name` names them in errors. Takes no more memory than
+    /// such a file can hold: gzip shrinks to no less than a 1,032nd.
+    ///
+    /// # Errors
+    /// As [`Dataset::open`].
+    pub fn from_reader(mut bytes: impl BufRead, length: u64, name: &Path) -> Result<Dataset, Error> {
+        let source = name.display().to_string();
         // A damaged gzip stream is bad data, not a failing disk.
         let failed = |error: std::io::Error| match error.kind() {
             std::io::ErrorKind::InvalidInput
             | std::io::ErrorKind::InvalidData
             | std::io::ErrorKind::UnexpectedEof => {
-                Error::input(name.clone(), format!("damaged or truncated: {error}"))
+                Error::input(source.clone(), format!("damaged or truncated: {error}"))
             }
-            _ => Error::io(&path, error),
+            _ => Error::io(name, error),
         };
+        let bad = |problem: String| Err(Error::input(source.clone(), problem));
+        let start = bytes.fill_buf().map_err(failed)?;
+        let most =
+            if start.starts_with(&gzip::MAGIC) { length.saturating_mul(gzip::LARGEST_RATIO) } else { length };
+        let mut reader = gzip::reader(bytes).map_err(failed)?;
         let mut head = Vec::with_capacity(HEADER_BYTES);
         reader.by_ref().take(HEADER_BYTES as u64).read_to_end(&mut head).map_err(failed)?;
-        let header = Header::parse(&head, name.clone())?;
+        let header = Header::parse(&head, source.clone())?;
         let bytes = header.pixel_bytes();
+        if bytes as u64 > most {
+            return bad(format!("claims {bytes} bytes of pixels, more than its {length} bytes can hold"));
+        }
         let mut pixels = Vec::new();
-        pixels
-            .try_reserve_exact(bytes)
-            .map_err(|_| Error::input(name.clone(), format!("claims {bytes} bytes of pixels: no memory")))?;
+        if pixels.try_reserve_exact(bytes).is_err() {
+            return bad(format!("claims {bytes} bytes of pixels: no memory"));
+        }
         reader.by_ref().take(bytes as u64).read_to_end(&mut pixels).map_err(failed)?;
         if pixels.len() < bytes {
-            let problem = format!("ends after {} of {bytes} bytes of pixels", pixels.len());
-            return Err(Error::input(name, problem));
+            return bad(format!("ends after {} of {bytes} bytes of pixels", pixels.len()));
         }
         // Reading on to the end also lets gzip compare its checksum.
         if reader.read(&mut [0]).map_err(failed)? > 0 {
-            return Err(Error::input(
-                name,
-                format!("has more than the {bytes} bytes of pixels of its header"),
-            ));
+            return bad(format!("has more than the {bytes} bytes of pixels of its header"));
         }
         let mut header_bytes = [0; HEADER_BYTES];
         header_bytes.copy_from_slice(&head);

@@ -1,22 +1,22 @@
-//! Opens a file that may be gzip. Uses the `flate2` crate.
+//! Bytes that may be gzip. Uses the `flate2` crate.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
-use std::path::Path;
+use std::io::{BufRead, Read, Result};
 
-use crate::error::Error;
+use flate2::bufread::MultiGzDecoder;
 
-/// The bytes of `path`, decompressed on the way where they begin with gzip's magic number.
+/// How gzip begins.
+pub const MAGIC: [u8; 2] = [0x1F, 0x8B];
+/// Bytes that a byte of gzip can become at most: deflate's longest copy is 258 bytes, its shortest code 2 bits.
+pub const LARGEST_RATIO: u64 = 1_032;
+
+/// `bytes`, decompressed on the way where they begin with gzip's magic number.
 ///
 /// # Errors
-/// [`Error::Io`] if the file cannot be opened or read.
-pub fn open(path: &Path) -> Result<Box<dyn Read>, Error> {
-    let file = File::open(path).map_err(|error| Error::io(path, error))?;
-    let mut reader = BufReader::with_capacity(1 << 16, file);
-    let start = reader.fill_buf().map_err(|error| Error::io(path, error))?;
-    if start.starts_with(&[0x1F, 0x8B]) {
-        Ok(Box::new(flate2::bufread::MultiGzDecoder::new(reader)))
+/// Those of `bytes`.
+pub fn reader<'a>(mut bytes: impl BufRead + 'a) -> Result<Box<dyn Read + 'a>> {
+    if bytes.fill_buf()?.starts_with(&MAGIC) {
+        Ok(Box::new(MultiGzDecoder::new(bytes)))
     } else {
-        Ok(Box::new(reader))
+        Ok(Box::new(bytes))
     }
 }

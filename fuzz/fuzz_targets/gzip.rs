@@ -1,0 +1,74 @@
+//! What was compressed is read back; a damaged stream is refused or read to the same images; memory stays within what
+//! the file can hold (the fuzzer's own limit watches it: a header may claim 2^48 bytes).
+
+#![no_main]
+
+use std::io::Write;
+
+use duel::{Dataset, Error};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use libfuzzer_sys::arbitrary::{self, Arbitrary};
+use libfuzzer_sys::fuzz_target;
+
+#[derive(Arbitrary, Debug)]
+struct Input {
+    /// What the header claims.
+    count: u32,
+    height: u8,
+    width: u8,
+    pixels: Vec<u8>,
+    level: u8,
+    /// Makes the header tell the truth.
+    honest: bool,
+    /// A bit to flip in the compressed stream, and bytes to cut off.
+    flip: Option<u16>,
+    cut: u8,
+    /// Or these bytes after gzip's magic number, as they are.
+    raw: Option<Vec<u8>>,
+}
+
+fn read(bytes: &[u8]) -> Option<Vec<u8>> {
+    match Dataset::from_reader(bytes, bytes.len() as u64, "memory".as_ref()) {
+        Ok(data) => {
+            let images = data.images();
+            Some((0..images.count()).flat_map(|i| images.image(i)).copied().collect())
+        }
+        Err(Error::Input { .. }) => None,
+        Err(other) => panic!("{other}"),
+    }
+}
+
+fuzz_target!(|input: Input| {
+    if let Some(raw) = &input.raw {
+        read(&[&[0x1F, 0x8B], &raw[..]].concat());
+        return;
+    }
+    let (height, width) = (input.height as usize, input.width as usize);
+    let count =
+        if input.honest { input.pixels.len() / (height * width).max(1) } else { input.count as usize };
+    let pixels = if input.honest { &input.pixels[..count * height * width] } else { &input.pixels[..] };
+    let mut plain = Vec::new();
+    for word in [0x803, count as u32, height as u32, width as u32] {
+        plain.extend(u32::to_be_bytes(word));
+    }
+    plain.extend(pixels);
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::new(input.level as u32 % 10));
+    encoder.write_all(&plain).unwrap();
+    let mut stream = encoder.finish().unwrap();
+
+    let expected = read(&plain);
+    let well_formed = count > 0 && count * height * width == pixels.len() && height * width > 0;
+    assert_eq!(expected.is_some(), well_formed);
+    assert_eq!(read(&stream), expected, "compressed and plain differ");
+    if let Some(flip) = input.flip {
+        let bit = flip as usize % (8 * stream.len());
+        stream[bit / 8] ^= 1 << (bit % 8);
+        let got = read(&stream);
+        assert!(got.is_none() || got == expected, "a flipped bit changed the images");
+    }
+    if input.cut > 0 {
+        stream.truncate(stream.len().saturating_sub(input.cut as usize));
+        assert_eq!(read(&stream), None, "a truncated stream was read");
+    }
+});

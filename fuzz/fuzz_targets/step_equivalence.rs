@@ -1,0 +1,77 @@
+//! A small random network: each backend, with and without zeros, alone and on a pool, takes the same steps as
+//! `reference`, to the same state, the same samples or the same divergence.
+
+#![no_main]
+
+use std::sync::LazyLock;
+
+use duel::{Config, Images, Isa, Rayon, Serial, Trainer, Zeros};
+use libfuzzer_sys::arbitrary::{self, Arbitrary};
+use libfuzzer_sys::fuzz_target;
+
+static POOL: LazyLock<rayon::ThreadPool> =
+    LazyLock::new(|| rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap());
+
+#[derive(Arbitrary, Debug)]
+struct Input {
+    latent: u8,
+    generator_hidden: u8,
+    discriminator_hidden: u8,
+    batch: u8,
+    height: u8,
+    width: u8,
+    images: u8,
+    validation: u8,
+    seed: u64,
+    steps: u8,
+    learning_rate: f32,
+    beta1: u8,
+    beta2: u8,
+    epsilon: u8,
+    pixels: Vec<u8>,
+}
+
+fuzz_target!(|input: Input| {
+    let size = |x: u8, most: usize| x as usize % most + 1;
+    let config = Config {
+        latent_size: size(input.latent, 9),
+        generator_hidden: size(input.generator_hidden, 40),
+        discriminator_hidden: size(input.discriminator_hidden, 40),
+        batch_size: size(input.batch, 20),
+        learning_rate: input.learning_rate,
+        beta1: input.beta1 as f32 / 256.0,
+        beta2: input.beta2 as f32 / 256.0,
+        epsilon: 2f32.powi(-(input.epsilon as i32 % 41)),
+        validation: input.validation as usize % 4,
+        seed: input.seed,
+    };
+    let (height, width) = (size(input.height, 8), size(input.width, 8));
+    let count = input.images as usize % 40 + 1;
+    // Pixels beyond the input's are black, as most are.
+    let mut pixels = input.pixels;
+    pixels.resize(count * height * width, 0);
+    let images = Images::new(&pixels, height, width).unwrap();
+    let steps = input.steps % 5;
+
+    let run = |isa: Isa, zeros: Zeros, pooled: bool| {
+        let mut trainer = Trainer::new(config.clone(), images).map_err(|error| error.to_string())?;
+        trainer.set_isa(isa);
+        trainer.set_zeros(zeros);
+        let mut losses = Vec::new();
+        for _ in 0..steps {
+            let stats = if pooled { POOL.install(|| trainer.step(&Rayon)) } else { trainer.step(&Serial) };
+            let stats = stats.map_err(|error| error.to_string())?;
+            losses.push((stats.step, stats.generator_loss.to_bits(), stats.discriminator_loss.to_bits()));
+        }
+        let mut samples = vec![0; 3 * height * width];
+        trainer.sample(&Serial, 5, 1, &mut samples).map_err(|error| error.to_string())?;
+        let digest = trainer.digest().map_err(|error| error.to_string())?;
+        Ok::<_, String>((losses, samples, digest))
+    };
+    let expected = run(Isa::named("reference").unwrap(), Zeros::Kept, false);
+    for isa in Isa::NAMES.iter().filter_map(|name| Isa::named(name).ok()) {
+        for (zeros, pooled) in [(Zeros::LeftOut, false), (Zeros::LeftOut, true), (Zeros::Kept, true)] {
+            assert_eq!(run(isa, zeros, pooled), expected, "{} {zeros:?} pooled: {pooled}", isa.name());
+        }
+    }
+});
