@@ -136,6 +136,19 @@ mod tests {
     }
 
     #[test]
+    fn the_first_draws_are_known() {
+        // From a program in another language, written from the documentation of this file.
+        let mut order = [0; 9];
+        Stream::new(3, Purpose::Shuffle(10)).permute(&mut order);
+        assert_eq!(order, [4, 2, 7, 1, 6, 8, 3, 0, 5]);
+        let pair = Stream::new(3, Purpose::Init(0)).normal_pair(0.5);
+        assert_eq!(pair.map(f32::to_bits), [0xBDBF_12ED, 0xBE45_F81F]);
+        let mut z = [0.0; 2];
+        Stream::new(3, Purpose::Noise(1, 0)).fill_uniform(&mut z);
+        assert_eq!(z, [-0.196_006_536_483_764_65, 0.533_533_573_150_634_8]);
+    }
+
+    #[test]
     fn a_permutation_has_every_number_once() {
         let mut order = vec![0u32; 1_001];
         Stream::new(3, Purpose::Shuffle(9)).permute(&mut order);

@@ -6,6 +6,8 @@
 //! ```
 #![allow(clippy::disallowed_methods)] // the oracles are the standard library's
 
+mod backends;
+
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -17,12 +19,9 @@ use duel::kernels::vector::{Kernel, Vector};
 /// Inputs that a thread takes at a time.
 const BLOCK: u64 = 1 << 14;
 
-/// The backends of this CPU; says which ones are not run.
+/// Every vector backend of this CPU.
 fn backends() -> Vec<Isa> {
-    Isa::NAMES[1..]
-        .iter()
-        .filter_map(|name| Isa::named(name).map_err(|error| println!("{name}: not run: {error}")).ok())
-        .collect()
+    Isa::NAMES[1..].iter().filter_map(|name| backends::backend(name)).collect()
 }
 
 /// Calls `work(first..end)` for blocks of 0..count, on all cores.
@@ -271,10 +270,10 @@ impl Kernel for Fma<'_> {
 }
 
 /// Every backend against `reference`. NaN results may differ in their payload: no state holds one.
-fn compare_fma(triples: &[[f32; 3]]) {
+fn compare_fma(backends: &[Isa], triples: &[[f32; 3]]) {
     let mut expected = vec![0.0; triples.len()];
     Isa::Reference.run(Fma { triples, out: &mut expected });
-    for isa in backends() {
+    for &isa in backends {
         let mut out = vec![0.0; triples.len()];
         isa.run(Fma { triples, out: &mut out });
         for ((triple, a), b) in triples.iter().zip(&expected).zip(&out) {
@@ -286,7 +285,7 @@ fn compare_fma(triples: &[[f32; 3]]) {
 
 /// `count` triples of random bit patterns; every second one with exponents close enough to meet.
 fn random_fma(count: u64) {
-    backends();
+    let backends = backends();
     in_blocks(count, |range| {
         let mut state = range.start.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ 0x0F1E_2D3C_4B5A_6978;
         let mut next = || {
@@ -307,7 +306,7 @@ fn random_fma(count: u64) {
                 [x, y, z & 0x807F_FFFF | exponent << 23].map(f32::from_bits)
             })
             .collect();
-        compare_fma(&triples);
+        compare_fma(&backends, &triples);
     });
     println!("fma: {count} random triples, no difference");
 }
@@ -375,6 +374,6 @@ fn emulated_fma_equals_the_hardware_on_difficult_triples() {
         triples.push([x, y, -(x * y)]);
         triples.push([x, -y, f32::from_bits((x * y).to_bits() ^ 1)]);
     }
-    compare_fma(&triples);
+    compare_fma(&backends(), &triples);
     println!("fma: {} directed triples, no difference", triples.len());
 }

@@ -1,5 +1,8 @@
-//! Every kernel on every backend of this CPU equals `reference` bit for bit: around the block boundaries, on misaligned
-//! slices, with −0 and subnormals, and with padding full of NaN that must not leak.
+//! Every kernel equals `reference` bit for bit, on every backend that this CPU has: around the block boundaries, on
+//! misaligned slices, with −0, subnormals, underflow and values at the engine's bounds, and with padding full of NaN
+//! that must not leak. One suite, instantiated per backend at the end.
+
+mod backends;
 
 use duel::Isa;
 use duel::kernels::adam::{AdamStep, AdamUpdate};
@@ -12,21 +15,20 @@ use duel::kernels::lists::{Lists, ListsMut, PIXEL};
 use duel::kernels::reference::AdamRates;
 use duel::kernels::tiles::{Mat, MatMut, transpose};
 
-/// The backends to compare with `reference`; says which ones were not run.
-fn backends() -> Vec<Isa> {
-    Isa::NAMES[1..]
-        .iter()
-        .filter_map(|name| Isa::named(name).map_err(|error| println!("{name}: not run: {error}")).ok())
-        .collect()
+/// Values in ±1 with zeros, −0, subnormals and values that underflow when multiplied.
+struct Values {
+    state: u64,
+    poison: u32,
 }
 
-/// Values in ±1 with zeros, −0, subnormals and values that underflow when multiplied.
-struct Values(u64);
-
 impl Values {
+    fn new(seed: u64) -> Values {
+        Values { state: seed, poison: 0 }
+    }
     fn next(&mut self) -> f32 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        let bits = (self.0 >> 33) as u32;
+        self.state =
+            self.state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let bits = (self.state >> 33) as u32;
         let x = (bits >> 7) as f32 * (1.0 / 8_388_608.0) - 1.0;
         match bits % 32 {
             0 => 0.0,
@@ -49,7 +51,13 @@ struct Owned {
 
 impl Owned {
     fn new(rows: usize, cols: usize, values: &mut Values) -> Owned {
-        let mut data = vec![f32::NAN; 1 + rows * (cols + 3)];
+        // Every NaN has a payload of its own: one that came from elsewhere shows.
+        let mut data: Vec<f32> = (0..1 + rows * (cols + 3))
+            .map(|_| {
+                values.poison = (values.poison + 1) % 0x40_0000;
+                f32::from_bits(0x7FC0_0000 | values.poison)
+            })
+            .collect();
         for i in 0..rows {
             data[1 + i * (cols + 3)..][..cols].fill_with(|| values.next());
         }
@@ -68,7 +76,7 @@ impl Owned {
 
 const ROWS: [usize; 6] = [1, 2, 3, 5, 7, 13];
 const COLS: [usize; 13] = [1, 7, 8, 9, 15, 16, 17, 31, 33, 63, 65, 129, 257];
-const TERMS: [usize; 6] = [1, 2, 127, 129, 256, 257];
+const TERMS: [usize; 8] = [1, 2, 127, 128, 129, 256, 257, 513];
 
 /// Runs a product on a backend: the bits of C.
 fn product<E: Epilogue>(
@@ -84,20 +92,17 @@ fn product<E: Epilogue>(
     out.bits()
 }
 
-#[test]
-fn products_equal_the_reference_around_every_block_boundary() {
-    for isa in backends() {
-        let mut values = Values(1);
-        for m in ROWS {
-            for n in COLS {
-                for k in TERMS {
-                    let (rows, columns) = (Owned::new(m, k, &mut values), Owned::new(k, m, &mut values));
-                    let (right, out) = (Owned::new(k, n, &mut values), Owned::new(m, n, &mut values));
-                    for left in [Left::Rows(rows.mat()), Left::Columns(columns.mat())] {
-                        for start in [Start::Zero, Start::Partial] {
-                            let run = |isa| product(isa, left, &right, &out, start, Sum);
-                            assert_eq!(run(isa), run(Isa::Reference), "{} {m}×{n} over {k}", isa.name());
-                        }
+fn products_equal_the_reference_around_every_block_boundary(isa: Isa) {
+    let mut values = Values::new(1);
+    for m in ROWS {
+        for n in COLS {
+            for k in TERMS {
+                let (rows, columns) = (Owned::new(m, k, &mut values), Owned::new(k, m, &mut values));
+                let (right, out) = (Owned::new(k, n, &mut values), Owned::new(m, n, &mut values));
+                for left in [Left::Rows(rows.mat()), Left::Columns(columns.mat())] {
+                    for start in [Start::Zero, Start::Partial] {
+                        let run = |isa| product(isa, left, &right, &out, start, Sum);
+                        assert_eq!(run(isa), run(Isa::Reference), "{} {m}×{n} over {k}", isa.name());
                     }
                 }
             }
@@ -105,46 +110,42 @@ fn products_equal_the_reference_around_every_block_boundary() {
     }
 }
 
-#[test]
-fn epilogues_equal_the_reference() {
-    for isa in backends() {
-        let mut values = Values(2);
-        for (m, n, k) in [(1, 1, 3), (7, 33, 5), (13, 65, 129), (6, 64, 40), (8, 130, 300)] {
-            let (x, right) = (Owned::new(m, k, &mut values), Owned::new(k, n, &mut values));
-            let (out, y) = (Owned::new(m, n, &mut values), Owned::new(m, n, &mut values));
-            let bias: Vec<f32> = (0..n.max(m)).map(|_| 20.0 * values.next()).collect();
-            let left = Left::Rows(x.mat());
-            macro_rules! same {
-                ($epilogue:expr) => {{
-                    let run = |isa| product(isa, left, &right, &out, Start::Zero, $epilogue);
-                    assert_eq!(run(isa), run(Isa::Reference), "{} {m}×{n} over {k}", isa.name());
-                }};
-            }
-            same!(HiddenForward { bias: &bias });
-            same!(PixelForward { bias: &bias });
-            same!(PixelBackward { y: y.mat() });
-            same!(HiddenBackward { h: y.mat() });
-            same!(Unfinished);
-
-            let rates = AdamRates::new(2e-4, 0.9, 0.999, 1e-8, 3);
-            let (p, moment) = (Owned::new(m, n, &mut values), Owned::new(m, n, &mut values));
-            let run = |isa: Isa| {
-                let (mut p, mut first, mut second) = (p.clone(), moment.clone(), moment.clone());
-                second.data.iter_mut().for_each(|x| *x = x.abs());
-                let (p_mat, first_mat, second_mat) = (p.mat_mut(), first.mat_mut(), second.mat_mut());
-                let adam = AdamUpdate { p: p_mat, m: first_mat, v: second_mat, rates, fine: true };
-                product(isa, left, &right, &out, Start::Zero, adam);
-                (p.bits(), first.bits(), second.bits())
-            };
-            assert_eq!(run(isa), run(Isa::Reference), "{} adam {m}×{n} over {k}", isa.name());
+fn epilogues_equal_the_reference(isa: Isa) {
+    let mut values = Values::new(2);
+    for (m, n, k) in [(1, 1, 3), (7, 33, 5), (13, 65, 129), (6, 64, 40), (8, 130, 300)] {
+        let (x, right) = (Owned::new(m, k, &mut values), Owned::new(k, n, &mut values));
+        let (out, y) = (Owned::new(m, n, &mut values), Owned::new(m, n, &mut values));
+        let bias: Vec<f32> = (0..n.max(m)).map(|_| 20.0 * values.next()).collect();
+        let left = Left::Rows(x.mat());
+        macro_rules! same {
+            ($epilogue:expr) => {{
+                let run = |isa| product(isa, left, &right, &out, Start::Zero, $epilogue);
+                assert_eq!(run(isa), run(Isa::Reference), "{} {m}×{n} over {k}", isa.name());
+            }};
         }
+        same!(HiddenForward { bias: &bias });
+        same!(PixelForward { bias: &bias });
+        same!(PixelBackward { y: y.mat() });
+        same!(HiddenBackward { h: y.mat() });
+        same!(Unfinished);
+
+        let rates = AdamRates::new(2e-4, 0.9, 0.999, 1e-8, 3);
+        let (p, moment) = (Owned::new(m, n, &mut values), Owned::new(m, n, &mut values));
+        let run = |isa: Isa| {
+            let (mut p, mut first, mut second) = (p.clone(), moment.clone(), moment.clone());
+            second.data.iter_mut().for_each(|x| *x = x.abs());
+            let (p_mat, first_mat, second_mat) = (p.mat_mut(), first.mat_mut(), second.mat_mut());
+            let adam = AdamUpdate { p: p_mat, m: first_mat, v: second_mat, rates, fine: true };
+            product(isa, left, &right, &out, Start::Zero, adam);
+            (p.bits(), first.bits(), second.bits())
+        };
+        assert_eq!(run(isa), run(Isa::Reference), "{} adam {m}×{n} over {k}", isa.name());
     }
 }
 
-#[test]
-fn leaving_out_zero_terms_changes_no_bit() {
-    let mut values = Values(3);
-    for (m, n, k) in [(1, 1, 1), (5, 33, 40), (9, 257, 130), (4, 128, 784)] {
+fn leaving_out_zero_terms_changes_no_bit(isa: Isa) {
+    let mut values = Values::new(3);
+    for (m, n, k) in COLS.map(|n| (3, n, 40)).into_iter().chain([(1, 1, 1), (9, 257, 130), (4, 128, 784)]) {
         for black in [0, 3, 10] {
             let bytes: Vec<u8> =
                 (0..m * k).map(|i| if i * 7 % 10 < black { 0 } else { (i % 255) as u8 + 1 }).collect();
@@ -158,10 +159,8 @@ fn leaving_out_zero_terms_changes_no_bit() {
                 }
             }
             let (right, out) = (Owned::new(k, n, &mut values), Owned::new(m, n, &mut values));
-            let mut isas = backends();
-            isas.push(Isa::Reference);
             let expected = product(Isa::Reference, Left::Rows(dense.mat()), &right, &out, Start::Zero, Sum);
-            for isa in isas {
+            for isa in [isa, Isa::Reference] {
                 let got = product(isa, Left::Lists(lists.view()), &right, &out, Start::Zero, Sum);
                 assert_eq!(got, expected, "{} {m}×{n} over {k}, {black} tenths black", isa.name());
             }
@@ -193,51 +192,39 @@ fn transposed_lists_hold_the_same_terms() {
     }
 }
 
-#[test]
-fn other_kernels_equal_the_reference() {
+fn other_kernels_equal_the_reference(isa: Isa) {
     let rates = AdamRates::new(1e-3, 0.9, 0.999, 1e-8, 1);
-    for isa in backends() {
-        let mut values = Values(4);
-        for (rows, n) in [(1, 1), (7, 9), (8, 16), (9, 33), (37, 100)] {
-            let h = Owned::new(rows, n, &mut values);
-            let weight: Vec<f32> = (0..n).map(|_| values.next()).collect();
-            let wide: Vec<f32> = (0..rows).map(|_| 110.0 * values.next()).collect();
-            let run = |isa: Isa| {
-                let mut logits = vec![0.0; rows];
-                isa.run(Logits { h: h.mat(), weight: &weight, bias: 0.25, logits: &mut logits });
-                let mut all = logits.clone();
-                for (logits, real) in [(&logits, true), (&wide, true), (&wide, false)] {
-                    let (mut loss, mut d) = (vec![0.0; rows], vec![0.0; rows]);
-                    isa.run(CrossEntropy {
-                        logits,
-                        real,
-                        count: rows as f32,
-                        loss: &mut loss,
-                        d_logits: &mut d,
-                    });
-                    all.extend(loss.iter().chain(&d));
-                }
-                let mut d_hidden = h.clone();
-                let out = d_hidden.mat_mut();
-                isa.run(LogitBackward { d_logits: &wide, weight: &weight, h: h.mat(), d_hidden: out });
-                let mut sums = vec![0.0; n];
-                isa.run(ColumnSums { x: h.mat(), sums: &mut sums });
-                let (mut p, mut m, mut v) = (weight.clone(), sums.clone(), vec![1e-30; n]);
-                assert!(isa.run(AdamStep { p: &mut p, m: &mut m, v: &mut v, g: &weight, rates }));
-                all.extend(sums.iter().chain(&p).chain(&m).chain(&v));
-                (all.iter().map(|x| x.to_bits()).collect::<Vec<_>>(), d_hidden.bits())
-            };
-            assert_eq!(run(isa), run(Isa::Reference), "{} {rows}×{n}", isa.name());
-        }
+    let mut values = Values::new(4);
+    for (rows, n) in [(1, 1), (7, 9), (8, 16), (9, 33), (37, 100)] {
+        let h = Owned::new(rows, n, &mut values);
+        let weight: Vec<f32> = (0..n).map(|_| values.next()).collect();
+        let wide: Vec<f32> = (0..rows).map(|_| 110.0 * values.next()).collect();
+        let run = |isa: Isa| {
+            let mut logits = vec![0.0; rows];
+            isa.run(Logits { h: h.mat(), weight: &weight, bias: 0.25, logits: &mut logits });
+            let mut all = logits.clone();
+            for (logits, real) in [(&logits, true), (&wide, true), (&wide, false)] {
+                let (mut loss, mut d) = (vec![0.0; rows], vec![0.0; rows]);
+                isa.run(CrossEntropy { logits, real, count: rows as f32, loss: &mut loss, d_logits: &mut d });
+                all.extend(loss.iter().chain(&d));
+            }
+            let mut d_hidden = h.clone();
+            let out = d_hidden.mat_mut();
+            isa.run(LogitBackward { d_logits: &wide, weight: &weight, h: h.mat(), d_hidden: out });
+            let mut sums = vec![0.0; n];
+            isa.run(ColumnSums { x: h.mat(), sums: &mut sums });
+            let (mut p, mut m, mut v) = (weight.clone(), sums.clone(), vec![1e-30; n]);
+            assert!(isa.run(AdamStep { p: &mut p, m: &mut m, v: &mut v, g: &weight, rates }));
+            all.extend(sums.iter().chain(&p).chain(&m).chain(&v));
+            (all.iter().map(|x| x.to_bits()).collect::<Vec<_>>(), d_hidden.bits())
+        };
+        assert_eq!(run(isa), run(Isa::Reference), "{} {rows}×{n}", isa.name());
     }
 }
 
-#[test]
-fn a_parameter_out_of_bounds_is_reported_in_every_lane() {
+fn a_parameter_out_of_bounds_is_reported_in_every_lane(isa: Isa) {
     let rates = AdamRates::new(1e-3, 0.9, 0.999, 1e-8, 1);
-    let mut isas = backends();
-    isas.push(Isa::Reference);
-    for isa in isas {
+    for isa in [isa, Isa::Reference] {
         for n in [1, 9, 16, 21] {
             for bad in 0..n {
                 let run = |p_bad: f32, g_bad: f32| {
@@ -256,7 +243,7 @@ fn a_parameter_out_of_bounds_is_reported_in_every_lane() {
 
 #[test]
 fn products_agree_with_matrixmultiply() {
-    let mut values = Values(5);
+    let mut values = Values::new(5);
     let (m, n, k) = (37, 75, 140);
     let (x, right) = (Owned::new(m, k, &mut values), Owned::new(k, n, &mut values));
     let out = Owned::new(m, n, &mut values);
@@ -279,7 +266,7 @@ fn products_agree_with_matrixmultiply() {
 
 #[test]
 fn transposing_moves_bits() {
-    let mut values = Values(6);
+    let mut values = Values::new(6);
     for (rows, cols) in [(1, 1), (16, 16), (17, 33), (128, 5)] {
         let from = Owned::new(rows, cols, &mut values);
         let mut to = Owned::new(cols, rows, &mut values);
@@ -291,3 +278,73 @@ fn transposing_moves_bits() {
         }
     }
 }
+
+/// Values where the proof of finiteness ends: parameters of 2²⁰, hidden values below 2³⁷, gradients of 2⁵⁴ and more.
+fn values_at_the_bounds_stay_finite_and_equal_the_reference(isa: Isa) {
+    let power = |n: i32| f32::from_bits(((127 + n) as u32) << 23);
+    let mut values = Values::new(8);
+    for (large, small) in [(20, 0), (37, 20), (54, 37), (54, 20)] {
+        let (m, n, k) = (7, 70, 300);
+        let mut scaled = |rows, cols, scale: i32| {
+            let mut mat = Owned::new(rows, cols, &mut values);
+            // Every second one at the bound itself, all of one sign, so that sums grow as far as they can.
+            mat.data.iter_mut().enumerate().for_each(|(i, x)| {
+                *x = if i % 2 == 0 && !x.is_nan() { power(scale) } else { *x * power(scale) };
+            });
+            mat
+        };
+        let (x, right, out) = (scaled(m, k, large), scaled(k, n, small), scaled(m, n, large));
+        let run = |isa| product(isa, Left::Rows(x.mat()), &right, &out, Start::Zero, Sum);
+        let got = run(isa);
+        assert_eq!(got, run(Isa::Reference), "2^{large} by 2^{small}");
+        for i in 0..m {
+            let row = &got[1 + i * (n + 3)..][..n];
+            assert!(row.iter().all(|&bits| f32::from_bits(bits).is_finite()), "2^{large} by 2^{small}");
+        }
+    }
+    // Adam at the bounds, and on both sides of each threshold below which a value is zero.
+    let edges = |n: i32| {
+        [power(n), -power(n), f32::from_bits(power(n).to_bits() - 1), f32::from_bits(power(n).to_bits() + 1)]
+    };
+    let g: Vec<f32> = [-56, -57, -80, -120, -126, 0, 63, 64, 91].into_iter().flat_map(edges).collect();
+    for m_start in [0.0, power(-80), -power(-81), power(20)] {
+        for v_start in [0.0, power(-120), power(-119), power(40)] {
+            for t in [1, 1_000_000] {
+                let rates = AdamRates::new(2e-4, 0.9, 0.999, 1e-8, t);
+                let run = |isa: Isa| {
+                    let mut p: Vec<f32> = g.iter().map(|g| g.clamp(-power(20), power(20))).collect();
+                    let (mut m, mut v) = (vec![m_start; g.len()], vec![v_start; g.len()]);
+                    let fine = isa.run(AdamStep { p: &mut p, m: &mut m, v: &mut v, g: &g, rates });
+                    let subnormal = m.iter().chain(&v).any(|x| x.is_subnormal());
+                    assert!(!subnormal, "{}: a subnormal moment", isa.name());
+                    ([p, m, v].concat().iter().map(|x| x.to_bits()).collect::<Vec<_>>(), fine)
+                };
+                assert_eq!(run(isa), run(Isa::Reference), "m {m_start:e} v {v_start:e} step {t}");
+            }
+        }
+    }
+}
+
+macro_rules! suite {
+    ($($isa:ident: $($test:ident)+;)+) => {$(
+        mod $isa {
+            $(#[test]
+            fn $test() {
+                if let Some(isa) = crate::backends::backend(stringify!($isa)) {
+                    super::$test(isa);
+                }
+            })+
+        }
+    )+};
+    ($($isa:ident)+) => {
+        suite! {$(
+            $isa: products_equal_the_reference_around_every_block_boundary
+                epilogues_equal_the_reference
+                leaving_out_zero_terms_changes_no_bit
+                other_kernels_equal_the_reference
+                a_parameter_out_of_bounds_is_reported_in_every_lane
+                values_at_the_bounds_stay_finite_and_equal_the_reference;
+        )+}
+    };
+}
+suite! { wide avx2 avx512 }

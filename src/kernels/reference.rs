@@ -339,11 +339,34 @@ mod tests {
 
     #[test]
     fn the_output_cut_is_where_one_minus_sigmoid_rounds_to_one() {
+        let half_an_ulp = f32::from_bits((127 - 25) << 23);
         let above = f32::from_bits(OUTPUT_CUT.to_bits() - 1);
-        assert_eq!(1.0 - sigmoid(OUTPUT_CUT), 1.0);
-        assert!(1.0 - sigmoid(above) <= 1.0 && output_sigmoid(above) > 0.0);
-        assert_eq!(output_sigmoid(OUTPUT_CUT), 0.0);
-        assert!(sigmoid(OUTPUT_CUT) < 2f32.powf(-25.0));
+        assert!(sigmoid(OUTPUT_CUT) < half_an_ulp && 1.0 - sigmoid(OUTPUT_CUT) == 1.0);
+        assert!(sigmoid(above) >= half_an_ulp && output_sigmoid(above) == sigmoid(above));
+        assert_eq!(output_sigmoid(OUTPUT_CUT).to_bits(), 0);
+    }
+
+    #[test]
+    fn what_is_below_a_threshold_is_zero_and_nothing_else() {
+        let below = |x: f32| f32::from_bits(x.to_bits() - 1);
+        let power = |n: i32| f32::from_bits(((127 + n) as u32) << 23);
+        let rates = AdamRates::new(2e-4, 0.0, 0.0, 1e-8, 1);
+        // With β = 0 the moments are the gradient and its square.
+        let moments = |g: f32| (adam(0.0, 0.0, 0.0, g, &rates).1, adam(0.0, 0.0, 0.0, g, &rates).2);
+        assert_eq!(moments(power(-56)), (power(-56), power(-112)));
+        assert_eq!(moments(-power(-56)), (-power(-56), power(-112)));
+        assert_eq!(moments(below(power(-56))), (0.0, 0.0));
+        // With g = 0 and β = ½ they are halved.
+        let rates = AdamRates::new(2e-4, 0.5, 0.5, 1e-8, 1);
+        let halved = |m: f32, v: f32| (adam(0.0, m, v, 0.0, &rates).1, adam(0.0, m, v, 0.0, &rates).2);
+        assert_eq!(halved(power(-79), power(-119)), (power(-80), power(-120)));
+        assert_eq!(halved(below(power(-79)), below(power(-119))), (0.0, 0.0));
+        assert!(in_bounds(power(20), 0.0, 0.0) && !in_bounds(power(20) + 0.125, 0.0, 0.0));
+        assert!(
+            !in_bounds(f32::NAN, 0.0, 0.0)
+                && !in_bounds(0.0, f32::NAN, 0.0)
+                && !in_bounds(0.0, 0.0, f32::INFINITY)
+        );
     }
 
     #[test]

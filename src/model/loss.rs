@@ -16,3 +16,17 @@ pub fn mean(parts: &[&[f32]], batch: usize) -> f32 {
     let sum = parts.iter().flat_map(|part| part.iter()).fold(0.0, |sum: f64, &x| sum + x as f64);
     (sum / batch as f64) as f32
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_mean_ascends_in_f64_and_is_rounded_once() {
+        // In f32 the ones would vanish beside 2²⁷, and in another order of f64 adds beside 2⁵⁴.
+        assert_eq!(mean(&[&[134_217_728.0], &[1.0; 16]], 1), 134_217_744.0);
+        let large = f32::from_bits((127 + 54) << 23);
+        assert_eq!(mean(&[&[1.0, large], &[-large]], 1), 0.0);
+        assert_eq!(mean(&[&[large, -large], &[1.0]], 1), 1.0);
+    }
+}

@@ -1,0 +1,109 @@
+"""Plants small faults in the engine, one at a time, and checks that a named test reports each.
+
+    python3 tests/faults.py [NAME ...]
+
+Works on a copy of the committed and uncommitted files in a temporary folder. Exit status 1 if a fault went unnoticed.
+"""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+# name: (file, text, replacement, cargo test's target, the test that must fail)
+FAULTS = {
+    "fma_as_two_roundings": (
+        "kernels/avx2.rs", "_mm256_fmadd_ps(a, b, c)", "_mm256_add_ps(_mm256_mul_ps(a, b), c)",
+        "--test=kernels", "avx2::products_equal_the_reference_around_every_block_boundary"),
+    "portable_fma_not_fused": (
+        "kernels/wide.rs", "if FUSED {", "if true {",
+        "--test=kernels", "wide::products_equal_the_reference_around_every_block_boundary"),
+    "lanes_swapped": (
+        "kernels/gemm.rs", "row.iter_mut().zip(&right)", "row.iter_mut().zip(right.iter().rev())",
+        "--test=kernels", "avx2::products_equal_the_reference_around_every_block_boundary"),
+    "block_boundary_off_by_one": (
+        "kernels/gemm.rs", "done += count;", "done += count - (count > 1) as usize;",
+        "--test=kernels", "avx2::products_equal_the_reference_around_every_block_boundary"),
+    "chain_restarts_at_a_block": (
+        "kernels/gemm.rs", "if !(first && self.start == Start::Zero) {",
+        "if self.start != Start::Zero {",
+        "--test=kernels", "avx2::products_equal_the_reference_around_every_block_boundary"),
+    "negative_zero_kept": (
+        "kernels/gemm.rs", "v.add(acc, v.splat(0.0))\n    }\n}\n\n/// A product:", "acc\n    }\n}\n\n/// A product:",
+        "--test=kernels", "avx2::products_equal_the_reference_around_every_block_boundary"),
+    "one_lane_too_many": (
+        "kernels/avx2.rs", "WINDOW.as_ptr().add(8 - n)", "WINDOW.as_ptr().add(8 - (n + 1).min(8))",
+        "--test=kernels", "avx2::products_equal_the_reference_around_every_block_boundary"),
+    "dead_unit_passes_gradient": (
+        "kernels/dense.rs", "v.select(v.lt(zero, h), v.add(acc, zero), zero)",
+        "v.select(v.le(zero, h), v.add(acc, zero), zero)",
+        "--test=kernels", "avx2::epilogues_equal_the_reference"),
+    "second_moment_rounded_twice": (
+        "kernels/adam.rs", "v.fma(g, g, v.neg(s_old))", "v.sub(v.mul(g, g), s_old)",
+        "--test=kernels", "avx2::epilogues_equal_the_reference"),
+    "moment_flushed_too_late": (
+        "kernels/adam.rs", "flush(v, m_new, SMALLEST_M)", "flush(v, m_new, SMALLEST_V)",
+        "--test=kernels", "avx2::values_at_the_bounds_stay_finite_and_equal_the_reference"),
+    "divergence_unseen_in_m": (
+        "kernels/adam.rs", "& v.all(v.le(v.abs(s_new), finite))", "",
+        "--test=kernels", "avx2::a_parameter_out_of_bounds_is_reported_in_every_lane"),
+    "gradient_threshold_doubled": (
+        "kernels/reference.rs", "(127 - 56) << 23", "(127 - 55) << 23",
+        "--lib", "kernels::reference::tests::what_is_below_a_threshold_is_zero_and_nothing_else"),
+    "cut_one_float_lower": (
+        "kernels/reference.rs", "0xC18A_A123", "0xC18A_A124",
+        "--lib", "kernels::reference::tests::the_output_cut_is_where_one_minus_sigmoid_rounds_to_one"),
+    "emulated_fma_rounds_to_nearest": (
+        "kernels/reference.rs", "|| bits & 1 == 1 {", "|| bits & 1 < 2 {",
+        "--test=exhaustive", "emulated_fma_equals_the_hardware_on_difficult_triples"),
+    "list_takes_the_wrong_row": (
+        "kernels/lists.rs", "self.index[place] = r as u16;", "self.index[place] = r as u16 ^ 1;",
+        "--test=kernels", "transposed_lists_hold_the_same_terms"),
+    "uniform_of_23_bits": (
+        "rng.rs", "self.0.next_u64() >> 40", "self.0.next_u64() >> 41",
+        "--lib", "rng::tests::the_first_draws_are_known"),
+    "shuffle_leaves_out_the_last_swap": (
+        "rng.rs", "(1..order.len()).rev()", "(2..order.len()).rev()",
+        "--lib", "rng::tests::the_first_draws_are_known"),
+    "batch_one_ahead": (
+        "data/batches.rs", "(step - 1) as u128 * batch.len()", "step as u128 * batch.len()",
+        "--lib", "data::batches::tests::every_image_appears_once_per_epoch_and_batches_cross_its_end"),
+    "loss_added_in_f32": (
+        "model/loss.rs", "fold(0.0, |sum: f64, &x| sum + x as f64)", "fold(0.0, |sum: f32, &x| sum + x) as f64",
+        "--lib", "model::loss::tests::the_mean_ascends_in_f64_and_is_rounded_once"),
+    "loss_of_real_rows_left_out": (
+        "trainer/mod.rs", "&[rows.loss_real, rows.loss_fake]", "&[rows.loss_fake, rows.loss_fake]",
+        "--test=gradients", "gradients_equal_central_differences"),
+    "digest_of_v_before_m": (
+        "trainer/digest.rs", "[Part::Parameter, Part::AdamM, Part::AdamV]", "[Part::Parameter, Part::AdamV, Part::AdamM]",
+        "--test=same_bits", "batch_of_one_300_steps_on_every_backend"),
+}
+
+root = Path(__file__).resolve().parent.parent
+names = sys.argv[1:] or list(FAULTS)
+listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=root, capture_output=True, text=True, check=True)
+missed = 0
+with tempfile.TemporaryDirectory() as folder:
+    copy = Path(folder)
+    for file in listed.stdout.splitlines():
+        if (root / file).is_file() and not file.endswith(".gz"):
+            (copy / file).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(root / file, copy / file)
+    # Without the command and its dependencies; what the tests here do needs little optimisation.
+    base = ["cargo", "test", "--locked", "--quiet", "--no-default-features", "--features=rayon", "--config=profile.dev.opt-level=1"]
+    for name in names:
+        file, old, new, target, test = FAULTS[name]
+        path = copy / "src" / file
+        text = path.read_text()
+        assert text.count(old) == 1, f"{name}: {old!r} occurs {text.count(old)} times in {file}"
+        path.write_text(text.replace(old, new))
+        run = subprocess.run([*base, target, "--", "--exact", test], cwd=copy, capture_output=True, text=True)
+        path.write_text(text)
+        reported = run.returncode != 0 and f"\n    {test}\n" in run.stdout
+        missed += not reported
+        print(f"{name}: {'reported by ' + test if reported else 'NOT REPORTED'}", flush=True)
+        if not reported:
+            print(run.stdout[-2000:], run.stderr[-3000:])
+print(f"{len(names) - missed} of {len(names)} faults reported")
+sys.exit(missed > 0)
