@@ -79,7 +79,7 @@ fn a_step_allocates_nothing_on_any_thread() {
     // And from a worker of its pool, whose other workers have work of the host's to do.
     let mut trainer = Trainer::new(config, images).unwrap();
     let pool = rayon::ThreadPoolBuilder::new().num_threads(4).build().unwrap();
-    let host_work = || drop(std::hint::black_box((0..10_000u64).fold(1, |x, n| x ^ (x << 7) ^ n)));
+    let host_work = || std::hint::black_box((0..10_000u64).fold(1, |x, n| x ^ (x << 7) ^ n));
     let counted = pool.install(|| {
         // A worker that steals for the first time registers itself with rayon, once.
         rayon::broadcast(|_| ());
