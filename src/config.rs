@@ -50,6 +50,9 @@ impl Default for Config {
     }
 }
 
+/// The longest run in steps, 2⁴⁷: every place in its stream of images is a number of 64 bits.
+pub const MAX_STEPS: u64 = 1 << 47;
+
 /// The length of the tutorial's run in steps.
 pub const DEFAULT_STEPS: u64 = 70_000;
 

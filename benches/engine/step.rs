@@ -19,21 +19,9 @@ fn settled(data: &Dataset, isa: Isa) -> Owned<'_> {
     let mut trained = Trainer::new(Config::default(), data.images()).unwrap();
     trained.set_isa(isa);
     (0..100).for_each(|_| assert!(trained.step(&Serial).is_ok()));
-    for tensor in duel::Tensor::ALL {
-        let values: Vec<f32> =
-            trained.tensor(tensor, duel::Part::Parameter, |view| view.values().collect()).unwrap();
-        trainer
-            .arena(|arena| {
-                let dims = arena.view(tensor, duel::Part::Parameter).dims();
-                let stored = &mut arena.tensor_mut(tensor).p;
-                let transposed = stored.rows() != dims[0] || stored.cols() != dims[1];
-                for (n, &x) in values.iter().enumerate() {
-                    let (i, j) = (n / dims[1], n % dims[1]);
-                    if transposed { stored.row_mut(j)[i] = x } else { stored.row_mut(i)[j] = x }
-                }
-            })
-            .unwrap();
-    }
+    let mut state = Vec::new();
+    trained.save(|bytes| state.extend_from_slice(bytes)).unwrap();
+    trainer.load(&state).unwrap();
     trainer
 }
 

@@ -403,6 +403,23 @@ impl<'a> Arena<'a> {
         }
     }
 
+    /// Sets every value of part of a tensor, in canonical order.
+    pub fn fill(&mut self, tensor: Tensor, part: Part, mut next: impl FnMut() -> f32) {
+        let [rows, cols] = self.view(tensor, part).dims();
+        let stored = self.tensor_mut(tensor);
+        let stored = match part {
+            Part::Parameter => &mut stored.p,
+            Part::AdamM => &mut stored.m,
+            Part::AdamV => &mut stored.v,
+        };
+        for i in 0..rows {
+            for j in 0..cols {
+                let (row, col) = if tensor.is_transposed() { (j, i) } else { (i, j) };
+                stored.row_mut(row)[col] = next();
+            }
+        }
+    }
+
     /// A view of part of a tensor.
     pub fn view(&mut self, tensor: Tensor, part: Part) -> TensorView<'_> {
         let stored = self.tensor_mut(tensor);
@@ -419,35 +436,22 @@ impl<'a> Arena<'a> {
     pub fn initialise(&mut self, seed: u64) {
         for tensor in Tensor::ALL {
             for part in [Part::Parameter, Part::AdamM, Part::AdamV] {
-                let stored = self.tensor_mut(tensor);
-                let mat = match part {
-                    Part::Parameter => &mut stored.p,
-                    Part::AdamM => &mut stored.m,
-                    Part::AdamV => &mut stored.v,
-                };
-                for i in 0..mat.rows() {
-                    mat.row_mut(i).fill(0.0);
-                }
+                self.fill(tensor, part, || 0.0);
             }
             if tensor.is_bias() {
                 continue;
             }
-            let [fan_in, fan_out] = self.view(tensor, Part::Parameter).dims();
+            let [fan_in, _] = self.view(tensor, Part::Parameter).dims();
             let sigma = 1.0 / sqrt(fan_in as f64 / 2.0);
             let mut stream = Stream::new(seed, Purpose::Init(tensor as u64));
-            let stored = &mut self.tensor_mut(tensor).p;
-            let mut pair = [0.0; 2];
-            for n in 0..fan_in * fan_out {
+            let (mut n, mut pair) = (0, [0.0; 2]);
+            self.fill(tensor, Part::Parameter, || {
                 if n % 2 == 0 {
                     pair = stream.normal_pair(sigma);
                 }
-                let (i, j) = (n / fan_out, n % fan_out);
-                if tensor.is_transposed() {
-                    stored.row_mut(j)[i] = pair[n % 2];
-                } else {
-                    stored.row_mut(i)[j] = pair[n % 2];
-                }
-            }
+                n += 1;
+                pair[(n - 1) % 2]
+            });
         }
     }
 }

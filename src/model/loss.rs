@@ -1,14 +1,21 @@
-//! The two losses and their derivatives by the logits. Uses `kernels::dense`.
+//! The two losses and their derivatives by the logits. Uses `kernels`.
 //!
 //! G: mean softplus(−l) over generated rows. D: (Σ softplus(−l) over real rows + Σ softplus(l) over generated rows)/b.
 
 use crate::kernels::Isa;
 use crate::kernels::dense::CrossEntropy;
+use crate::kernels::reference::sigmoid;
 
 /// Loss terms of the rows and ∂(mean loss)/∂logit, for one kind of target.
 pub fn backward(isa: Isa, logits: &[f32], real: bool, loss: &mut [f32], d_logits: &mut [f32]) {
     let count = logits.len() as f32;
     isa.run(CrossEntropy { logits, real, count, loss, d_logits });
+}
+
+/// The mean of σ(logit): ascending adds in f64, rounded once.
+pub fn mean_probability(logits: &[f32]) -> f32 {
+    let sum = logits.iter().fold(0.0, |sum: f64, &logit| sum + sigmoid(logit) as f64);
+    (sum / logits.len() as f64) as f32
 }
 
 /// The mean of the terms of `parts`, one part after the other: ascending adds in f64, rounded once.

@@ -1,13 +1,13 @@
 //! Training: [`Trainer::step`] is the algorithm on one screen. Uses everything above it: `config`, `parallel`,
 //! `kernels`, `rng`, `data`, `model`.
 
-mod digest;
 mod sampler;
+mod state;
 
 use core::sync::atomic::{AtomicBool, Ordering};
 
-pub use digest::Digest;
 pub use sampler::Sampler;
+pub use state::Digest;
 
 use crate::config::Config;
 use crate::data::Images;
@@ -340,7 +340,45 @@ impl<'a, M: AsMut<[Line]>> Trainer<'a, M> {
     /// [`Error::Diverged`] after divergence.
     pub fn digest(&mut self) -> Result<Digest, Error> {
         self.check()?;
-        Ok(digest::of_state(self.step, &mut Arena::carve(self.memory.as_mut(), &self.sizes)))
+        Ok(state::digest(self.step, &mut Arena::carve(self.memory.as_mut(), &self.sizes)))
+    }
+
+    /// Bytes of a state in its canonical form: the step as u64, then all parameters, all first moments and all second
+    /// moments as f32, little-endian; each G before D, layer by layer, weight before bias, row-major.
+    pub fn state_bytes(&mut self) -> usize {
+        state::length(&mut Arena::carve(self.memory.as_mut(), &self.sizes))
+    }
+
+    /// Hands the state in its canonical form to `sink`, piece by piece: [`Trainer::state_bytes`] in all.
+    ///
+    /// # Errors
+    /// [`Error::Diverged`] after divergence.
+    pub fn save(&mut self, sink: impl FnMut(&[u8])) -> Result<(), Error> {
+        self.check()?;
+        state::save(self.step, &mut Arena::carve(self.memory.as_mut(), &self.sizes), sink);
+        Ok(())
+    }
+
+    /// Goes on from a state in its canonical form: the next steps are those that the saved run would have taken, if
+    /// settings and data are the same.
+    ///
+    /// # Errors
+    /// [`Error::Input`] if it has another length, or a value that no step can leave behind; nothing is changed then.
+    pub fn load(&mut self, state: &[u8]) -> Result<(), Error> {
+        self.step = state::load(state, &mut Arena::carve(self.memory.as_mut(), &self.sizes))?;
+        self.diverged = false;
+        Ok(())
+    }
+
+    /// The discriminator's mean probability of a real image being real, and of a generated one, in the last step,
+    /// before its update: mean σ(logit), ascending adds in f64, rounded once. 0 before the first step.
+    ///
+    /// # Errors
+    /// [`Error::Diverged`] after divergence.
+    pub fn mean_probabilities(&mut self) -> Result<(f32, f32), Error> {
+        self.check()?;
+        let rows = Arena::carve(self.memory.as_mut(), &self.sizes).rows;
+        Ok((loss::mean_probability(rows.logits_real), loss::mean_probability(rows.logits_fake)))
     }
 
     /// Calls `look` with the parameters or a moment of a tensor.

@@ -1,0 +1,91 @@
+//! A state as bytes and back, and its digest. Uses `model::layout`.
+//!
+//! Canonical form, little-endian: the step as u64; all parameters; all first moments; all second moments; each G before
+//! D, layer by layer, weight before bias, row-major. The digest of a state is the SHA-256 of that.
+
+use core::fmt;
+
+use sha2::{Digest as _, Sha256};
+
+use crate::config::MAX_STEPS;
+use crate::error::Error;
+use crate::kernels::reference::in_bounds;
+use crate::model::layout::{Arena, Part, Tensor};
+
+/// SHA-256 of a state or of data; displays as `sha256:` and hexadecimal digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Digest(pub [u8; 32]);
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("sha256:")?;
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// The parts of a state in canonical order.
+const PARTS: [Part; 3] = [Part::Parameter, Part::AdamM, Part::AdamV];
+
+/// Bytes of the canonical form.
+pub(super) fn length(arena: &mut Arena<'_>) -> usize {
+    let values: usize = Tensor::ALL.iter().map(|&tensor| arena.view(tensor, Part::Parameter).count()).sum();
+    8 + PARTS.len() * 4 * values
+}
+
+/// Hands the canonical form of the state after `step` to `sink`, piece by piece.
+pub(super) fn save(step: u64, arena: &mut Arena<'_>, mut sink: impl FnMut(&[u8])) {
+    sink(&step.to_le_bytes());
+    for part in PARTS {
+        for tensor in Tensor::ALL {
+            let (mut bytes, mut filled) = ([0u8; 4096], 0);
+            for x in arena.view(tensor, part).values() {
+                bytes[filled..filled + 4].copy_from_slice(&x.to_le_bytes());
+                filled += 4;
+                if filled == bytes.len() {
+                    sink(&bytes);
+                    filled = 0;
+                }
+            }
+            sink(&bytes[..filled]);
+        }
+    }
+}
+
+/// The digest of the state after `step`.
+pub(super) fn digest(step: u64, arena: &mut Arena<'_>) -> Digest {
+    let mut hash = Sha256::new();
+    save(step, arena, |bytes| hash.update(bytes));
+    Digest(hash.finalize().into())
+}
+
+/// Puts the state that `bytes` hold into the arena and returns its step. A bad state changes nothing.
+pub(super) fn load(bytes: &[u8], arena: &mut Arena<'_>) -> Result<u64, Error> {
+    let bad = |problem: &'static str| Err(Error::input("state", problem));
+    if bytes.len() != length(arena) {
+        return bad("another number of bytes than the sizes of the run need");
+    }
+    let (step, values) = bytes.split_at(8);
+    let step = step.iter().rev().fold(0, |step, &byte| step << 8 | byte as u64);
+    if step > MAX_STEPS {
+        return bad("its step is beyond 2^47");
+    }
+    let (words, _) = values.as_chunks::<4>();
+    let mut sections = words.chunks_exact(words.len() / PARTS.len());
+    let fine = |part, x: f32| match part {
+        Part::Parameter => in_bounds(x, 0.0, 0.0),
+        Part::AdamM => in_bounds(0.0, x, 0.0),
+        Part::AdamV => in_bounds(0.0, 0.0, x) && x.is_sign_positive(),
+    };
+    for (part, section) in PARTS.into_iter().zip(sections.clone()) {
+        if !section.iter().all(|&word| fine(part, f32::from_le_bytes(word))) {
+            return bad("a parameter is beyond ±2^20, or a moment is not finite or below 0");
+        }
+    }
+    for part in PARTS {
+        let mut section = sections.next().into_iter().flatten();
+        for tensor in Tensor::ALL {
+            arena.fill(tensor, part, || section.next().map_or(0.0, |&word| f32::from_le_bytes(word)));
+        }
+    }
+    Ok(step)
+}
