@@ -88,3 +88,46 @@ impl Config {
         Ok(())
     }
 }
+
+#[cfg(feature = "std")]
+impl Config {
+    /// Every setting by the name of its flag, in a form that [`Config::from_pairs`] reads back to the bit.
+    pub fn pairs(&self) -> [(&'static str, String); 10] {
+        [
+            ("latent-size", self.latent_size.to_string()),
+            ("generator-hidden", self.generator_hidden.to_string()),
+            ("discriminator-hidden", self.discriminator_hidden.to_string()),
+            ("batch-size", self.batch_size.to_string()),
+            ("learning-rate", self.learning_rate.to_string()),
+            ("beta1", self.beta1.to_string()),
+            ("beta2", self.beta2.to_string()),
+            ("epsilon", self.epsilon.to_string()),
+            ("validation", self.validation.to_string()),
+            ("seed", self.seed.to_string()),
+        ]
+    }
+
+    /// The settings whose values `get` finds by the names of their flags.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] naming the first setting that is missing, malformed or out of range.
+    pub fn from_pairs<'a>(get: impl Fn(&str) -> Option<&'a str>) -> Result<Config, Error> {
+        fn parse<T: std::str::FromStr>(name: &'static str, text: Option<&str>) -> Result<T, Error> {
+            text.and_then(|text| text.parse().ok()).ok_or_else(|| Error::usage(name, "missing or malformed"))
+        }
+        let config = Config {
+            latent_size: parse("latent-size", get("latent-size"))?,
+            generator_hidden: parse("generator-hidden", get("generator-hidden"))?,
+            discriminator_hidden: parse("discriminator-hidden", get("discriminator-hidden"))?,
+            batch_size: parse("batch-size", get("batch-size"))?,
+            learning_rate: parse("learning-rate", get("learning-rate"))?,
+            beta1: parse("beta1", get("beta1"))?,
+            beta2: parse("beta2", get("beta2"))?,
+            epsilon: parse("epsilon", get("epsilon"))?,
+            validation: parse("validation", get("validation"))?,
+            seed: parse("seed", get("seed"))?,
+        };
+        config.validate()?;
+        Ok(config)
+    }
+}

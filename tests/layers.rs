@@ -56,13 +56,15 @@ fn used(text: &str, prefix: &str) -> Vec<String> {
 /// Names of the crate's root, by the layer that they come from.
 fn layer_of(name: &str) -> Option<usize> {
     let layer = match name {
+        // A number that every layer may know.
+        "BITS_VERSION" => "error",
         "Config" => "config",
         "Error" => "error",
         "Dataset" | "Images" => "data",
         "Isa" | "Line" => "kernels",
         "Part" | "Tensor" | "TensorView" => "model",
         "Rayon" | "Join" | "Serial" => "parallel",
-        "Digest" | "StepStats" | "Trainer" | "Zeros" => "trainer",
+        "Digest" | "Sampler" | "StepStats" | "Trainer" | "Zeros" => "trainer",
         other => other,
     };
     LAYERS.iter().position(|l| *l == layer)

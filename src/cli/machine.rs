@@ -5,6 +5,7 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::Isa;
 use crate::error::Error;
+use crate::kernels::isa;
 
 /// Threads that a command may ask for.
 const MAX_THREADS: usize = 1_024;
@@ -49,6 +50,13 @@ impl Machine {
             Error::environment(format!("--threads: cannot start {threads} threads: {error}"))
         })
     }
+}
+
+/// The processor's name.
+pub fn cpu() -> String {
+    isa::cpu_name().map_or(format!("unknown {}", std::env::consts::ARCH), |name| {
+        String::from_utf8_lossy(&name).trim_matches(['\0', ' ']).to_string()
+    })
 }
 
 /// `avx2 · 2 threads`.

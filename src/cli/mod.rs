@@ -1,10 +1,14 @@
 //! The `duel` program. Uses only the public face of the crate. Reads of the environment only `DUEL_ISA`,
 //! `DUEL_THREADS` and `NO_COLOR`.
 
+mod inspect;
 mod machine;
+mod metrics;
 mod picture;
 mod run_folder;
 mod sample;
+mod settings;
+mod signals;
 mod train;
 
 use std::ffi::OsString;
@@ -26,6 +30,8 @@ enum Command {
     Train(Box<train::Train>),
     /// Makes images with a trained generator: a canvas, or a data set.
     Sample(sample::Sample),
+    /// Says what a run or a checkpoint is.
+    Inspect(inspect::Inspect),
 }
 
 /// Runs the program and returns its exit code: 0 done, 2 usage, 3 bad input, 4 I/O, 5 diverged, 6 environment.
@@ -50,10 +56,11 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let done = match cli.command {
         Command::Train(train) => train.run(),
-        Command::Sample(sample) => sample.run(),
+        Command::Sample(sample) => sample.run().map(|()| 0),
+        Command::Inspect(inspect) => inspect.run().map(|()| 0),
     };
     match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => ExitCode::from(code),
         Err(error) => {
             eprintln!("error: {error}");
             ExitCode::from(error.exit_code())

@@ -8,13 +8,13 @@ use clap::Args;
 use sha2::{Digest as _, Sha256};
 
 use super::machine::{self, Machine};
-use super::run_folder::STATE;
+use super::run_folder::{newest_checkpoint, read_checkpoint};
 use super::train::grouped;
 use crate::error::Error;
 use crate::export::grid::canvas;
-use crate::export::safetensors::Generator;
+use crate::export::safetensors::Checkpoint;
 use crate::export::{idx, png, write_whole};
-use crate::{Digest, Rayon};
+use crate::{Digest, Line, Rayon, Sampler};
 
 /// Images that are made before they are written.
 const CHUNK: usize = 4_096;
@@ -23,7 +23,7 @@ const CHUNK: usize = 4_096;
 #[derive(Debug, Args)]
 #[command(allow_negative_numbers = true)]
 pub struct Sample {
-    /// A run's folder, or a state (.safetensors)
+    /// A run's folder, for its newest checkpoint, or a checkpoint (.safetensors)
     #[arg(value_name = "RUN|STATE")]
     from: PathBuf,
     /// Seed of the samples; image i depends on the weights, the seed and i alone
@@ -70,10 +70,14 @@ impl Sample {
             return Err(Error::usage("--out", format!("{} exists, expected a new file", self.out.display())));
         }
         let (isa, pool) = (self.machine.isa()?, self.machine.pool()?);
-        let state = if self.from.is_dir() { self.from.join(STATE) } else { self.from.clone() };
-        let bytes = fs::read(&state).map_err(|error| Error::io(&state, error))?;
-        let mut generator = Generator::decode(&bytes, &state.display().to_string())?;
-        generator.sampler.set_isa(isa);
+        let (state, checkpoint) = if self.from.is_dir() {
+            newest_checkpoint(&self.from)?
+                .ok_or_else(|| Error::input(self.from.display().to_string(), "has no good checkpoint"))?
+        } else {
+            (self.from.clone(), read_checkpoint(&self.from)?)
+        };
+        let mut sampler = checkpoint.sampler()?;
+        sampler.set_isa(isa);
         if let Some(parent) = self.out.parent() {
             fs::create_dir_all(parent).map_err(|error| Error::io(parent, error))?;
         }
@@ -85,9 +89,8 @@ impl Sample {
             machine::described(isa, &pool),
             self.out.display()
         );
-        let digest = pool.install(|| {
-            self.write(&mut generator, format, count as usize, (columns as usize, rows as usize))
-        })?;
+        let (count, grid) = (count as usize, (columns as usize, rows as usize));
+        let digest = pool.install(|| self.write(&checkpoint, &mut sampler, format, count, grid))?;
         println!("Samples digest: {digest}");
         Ok(())
     }
@@ -104,19 +107,20 @@ impl Sample {
     /// Writes the file; the digest is that of the images' bytes, white on black.
     fn write(
         &self,
-        generator: &mut Generator,
+        checkpoint: &Checkpoint,
+        sampler: &mut Sampler<Box<[Line]>>,
         format: Format,
         count: usize,
         grid: (usize, usize),
     ) -> Result<Digest, Error> {
-        let (height, width) = (generator.height, generator.width);
+        let (height, width) = (checkpoint.height, checkpoint.width);
         let size = height * width;
         let mut hash = Sha256::new();
         let mut images = vec![0; CHUNK.min(count) * size];
         let mut make = |out: &mut dyn Write| {
             for first in (0..count).step_by(CHUNK) {
                 let images = &mut images[..CHUNK.min(count - first) * size];
-                let whole = generator.sampler.sample(&Rayon, self.seed, first as u64, images);
+                let whole = sampler.sample(&Rayon, self.seed, first as u64, images);
                 whole.expect("a whole number of images");
                 hash.update(&*images);
                 out.write_all(images)?;

@@ -1,136 +1,246 @@
-//! `duel train`: results on stdout, what is going on on stderr.
+//! `duel train`: results on stdout, what is going on on stderr, everything that lasts in the run's folder.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::Args;
 use console::Term;
 use indicatif::{ProgressBar, ProgressStyle};
+use jiff::Timestamp;
 
 use super::machine::{self, Machine};
+use super::metrics::{Line, Metrics, Timing};
 use super::picture::half_blocks;
-use super::run_folder::RunFolder;
-use crate::config::{Config, DEFAULT_STEPS};
+use super::run_folder::{self, Manifest, Outcome, RunFolder, Session};
+use super::settings::{Plan, Settings};
+use super::signals::Signals;
+use crate::config::Config;
 use crate::error::Error;
 use crate::export::grid::{Canvas, canvas};
-use crate::export::{png, safetensors};
-use crate::{Dataset, Digest, Line, Rayon, StepStats, Trainer, golden};
+use crate::export::png;
+use crate::export::safetensors::{self, Checkpoint};
+use crate::{BITS_VERSION, Dataset, Digest, Isa, Rayon, StepStats, golden};
 
 /// Steps between canvases.
 const CANVAS_EVERY: u64 = 2_000;
 /// Samples per row and column of a canvas.
 const GRID: usize = 6;
 
+/// The trainer with memory of its own.
+type Trainer<'a> = crate::Trainer<'a, Box<[crate::Line]>>;
+
 /// The flags of `duel train`.
 #[derive(Debug, Args)]
 #[command(allow_negative_numbers = true)]
 pub struct Train {
-    /// Folder of the data set: train-images-idx3-ubyte, plain or .gz
-    #[arg(long, value_name = "DIR", default_value = "data")]
-    data: PathBuf,
     /// Folder of the run [default: runs/seed-<SEED>]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Steps to train
-    #[arg(long, value_name = "N", default_value_t = DEFAULT_STEPS)]
-    steps: u64,
-    /// Seed of all randomness
-    #[arg(long, value_name = "S", default_value_t = Config::default().seed)]
-    seed: u64,
+    /// Take settings from a TOML file, such as a run's config.toml; flags go before it
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Go on with a run: auto takes the newest good checkpoint of --out, a path that checkpoint or run
+    #[arg(long, value_name = "auto|PATH")]
+    resume: Option<PathBuf>,
     #[command(flatten)]
     machine: Machine,
-    /// Print the losses every N steps, and at step 1
-    #[arg(long, value_name = "N", default_value_t = 2_000)]
-    report_every: u64,
-    /// Images of each kind per step
-    #[arg(long, value_name = "N", default_value_t = Config::default().batch_size)]
-    batch_size: usize,
-    /// Adam's step size
-    #[arg(long, value_name = "X", default_value_t = Config::default().learning_rate)]
-    learning_rate: f32,
-    /// Length of a noise vector
-    #[arg(long, value_name = "N", default_value_t = Config::default().latent_size)]
-    latent_size: usize,
-    /// Hidden units of the generator
-    #[arg(long, value_name = "N", default_value_t = Config::default().generator_hidden)]
-    generator_hidden: usize,
-    /// Hidden units of the discriminator
-    #[arg(long, value_name = "N", default_value_t = Config::default().discriminator_hidden)]
-    discriminator_hidden: usize,
-    /// Images held out at the start of the data set
-    #[arg(long, value_name = "N", default_value_t = Config::default().validation)]
-    validation: usize,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+/// A run about to start or to go on.
+struct Run<'a> {
+    plan: Plan,
+    folder: RunFolder,
+    manifest: Manifest,
+    metrics: Metrics,
+    trainer: Trainer<'a>,
+    data: &'a Dataset,
+    data_digest: Digest,
 }
 
 impl Train {
-    /// Trains and writes the run.
-    pub fn run(self) -> Result<(), Error> {
-        let config = self.config()?;
+    /// Trains, and returns the exit code: 0, or that of the signal that stopped it.
+    pub fn run(self) -> Result<u8, Error> {
         let (isa, pool) = (self.machine.isa()?, self.machine.pool()?);
-        let data = Dataset::open(&self.data)?;
-        let mut trainer = Trainer::new(config, data.images()).map_err(|error| match error {
-            Error::Input { problem, .. } => Error::input(self.data.display().to_string(), problem),
-            other => other,
-        })?;
-        trainer.set_isa(isa);
-        let folder = RunFolder::create(self.out.clone(), self.seed)?;
-        let images = data.images().count() - self.validation;
-        eprintln!(
-            "{}, {} images · seed {} · {} · {} steps → {}",
-            if data_is_mnist_shaped(&data) { "MNIST" } else { "data" },
-            grouped(images as u64),
-            self.seed,
-            machine::described(isa, &pool),
-            grouped(self.steps),
-            folder.path().display(),
-        );
-        let started = Instant::now();
-        let (last, digest) = pool.install(|| self.train(&mut trainer, &data, &folder))?;
-        self.close(&trainer, &data, &last, digest, started.elapsed());
-        Ok(())
-    }
-
-    fn config(&self) -> Result<Config, Error> {
-        let config = Config {
-            latent_size: self.latent_size,
-            generator_hidden: self.generator_hidden,
-            discriminator_hidden: self.discriminator_hidden,
-            batch_size: self.batch_size,
-            learning_rate: self.learning_rate,
-            validation: self.validation,
-            seed: self.seed,
-            ..Config::default()
-        };
-        config.validate().map_err(|error| match error {
-            Error::Usage { setting, problem } => Error::usage(format!("--{setting}"), problem),
-            other => other,
-        })?;
-        if self.report_every == 0 {
-            return Err(Error::usage("--report-every", "expected 1 or more"));
+        let mut settings = self.settings;
+        if let Some(path) = &self.config {
+            settings = settings.or(Settings::read(path)?);
         }
-        Ok(config)
+        let Some(resume) = self.resume else {
+            let plan = Plan::new(settings)?;
+            let data = Dataset::open(&plan.data)?;
+            let trainer = trainer(&plan, &data)?;
+            let text = plan.settings().text();
+            let folder = RunFolder::create(self.out.as_deref(), plan.config.seed, &text)?;
+            return start(plan, folder, &data, trainer, isa, &pool);
+        };
+        let (folder, checkpoint) = find(&resume, self.out.as_deref(), settings.seed())?;
+        let plan = Plan::new(settings.or(Settings::read(&folder.config())?))?;
+        let data = Dataset::open(&plan.data)?;
+        let mut trainer = trainer(&plan, &data)?;
+        let data_digest = Digest(data.digest()).to_string();
+        let refused = |field: &str, is: &str, not: &str| {
+            let problem = format!("{field} is {is} in this run, not {not}: it cannot go on");
+            Err(Error::input(folder.path().display().to_string(), problem))
+        };
+        if let Some(manifest) = RunFolder::manifest(folder.path()) {
+            if manifest.run.bits_version != BITS_VERSION {
+                let (is, not) = (manifest.run.bits_version.to_string(), BITS_VERSION.to_string());
+                return refused("bits_version", &is, &not);
+            }
+            if manifest.run.data_digest != data_digest {
+                return refused("data_digest", &manifest.run.data_digest, &data_digest);
+            }
+        }
+        let before = match &checkpoint {
+            Some(checkpoint) => checkpoint.config.clone(),
+            None => Plan::new(Settings::read(&folder.config())?)?.config,
+        };
+        for ((name, is), (_, wanted)) in before.pairs().iter().zip(&plan.config.pairs()) {
+            if is != wanted {
+                return refused(name, is, wanted);
+            }
+        }
+        if let Some(checkpoint) = checkpoint {
+            if checkpoint.data_digest != data_digest {
+                return refused("data_digest", &checkpoint.data_digest, &data_digest);
+            }
+            if checkpoint.step > plan.steps {
+                let problem = format!("this run is at step {} already, expected no less", checkpoint.step);
+                return Err(Error::usage("--steps", problem));
+            }
+            trainer.load(&checkpoint.state)?;
+        }
+        folder.write_config(&plan.settings().text())?;
+        start(plan, folder, &data, trainer, isa, &pool)
     }
+}
 
-    /// All steps; returns the last canvas and where it is, and the digest.
-    fn train(
-        &self,
-        trainer: &mut Trainer<'_, Box<[Line]>>,
-        data: &Dataset,
-        folder: &RunFolder,
-    ) -> Result<((Canvas, PathBuf), Digest), Error> {
+/// A trainer at step 0; what is wrong with the data names their folder.
+fn trainer<'a>(plan: &Plan, data: &'a Dataset) -> Result<Trainer<'a>, Error> {
+    Trainer::new(plan.config.clone(), data.images()).map_err(|error| match error {
+        Error::Input { problem, .. } => Error::input(plan.data.display().to_string(), problem),
+        other => other,
+    })
+}
+
+/// The folder of the run to go on with, and its checkpoint; none if it was stopped before the first one.
+fn find(resume: &Path, out: Option<&Path>, seed: u64) -> Result<(RunFolder, Option<Checkpoint>), Error> {
+    let default = run_folder::default_name(seed);
+    let path = match resume {
+        auto if auto == Path::new("auto") => out.unwrap_or(&default),
+        path if path.is_dir() => path,
+        file => {
+            let checkpoint = run_folder::read_checkpoint(file)?;
+            let run = file.parent().and_then(Path::parent).filter(|path| !path.as_os_str().is_empty());
+            return Ok((RunFolder::open(run.unwrap_or(Path::new(".")))?, Some(checkpoint)));
+        }
+    };
+    let folder = RunFolder::open(path)?;
+    let newest = run_folder::newest_checkpoint(path)?;
+    if newest.is_none() {
+        eprintln!("{} has no checkpoint yet: from the start", path.display());
+    }
+    Ok((folder, newest.map(|(_, checkpoint)| checkpoint)))
+}
+
+/// Trains from where `trainer` is.
+fn start(
+    plan: Plan,
+    folder: RunFolder,
+    data: &Dataset,
+    mut trainer: Trainer<'_>,
+    isa: Isa,
+    pool: &rayon::ThreadPool,
+) -> Result<u8, Error> {
+    trainer.set_isa(isa);
+    let from = trainer.steps_done();
+    let images = trainer.images().count();
+    eprintln!(
+        "{}, {} images · seed {} · {} · {} steps{} → {}",
+        if data_is_mnist_shaped(data) { "MNIST" } else { "data" },
+        grouped(images as u64),
+        plan.config.seed,
+        machine::described(isa, pool),
+        grouped(plan.steps),
+        if from > 0 { format!(" from {} on", grouped(from)) } else { String::new() },
+        folder.path().display(),
+    );
+    let data_digest = Digest(data.digest());
+    let mut sessions = RunFolder::manifest(folder.path()).map_or(Vec::new(), |manifest| manifest.sessions);
+    sessions.push(Session {
+        started: now(),
+        ended: None,
+        cpu: machine::cpu(),
+        isa: isa.name().to_string(),
+        threads: pool.current_num_threads(),
+        from_step: from,
+    });
+    let run = Outcome {
+        duel: env!("CARGO_PKG_VERSION").to_string(),
+        bits_version: BITS_VERSION,
+        data_digest: data_digest.to_string(),
+        images,
+        status: "running".to_string(),
+        steps_done: from,
+        state_digest: None,
+    };
+    let metrics = Metrics::open(folder.metrics(), &plan, from)?;
+    let mut run =
+        Run { plan, folder, manifest: Manifest { run, sessions }, metrics, trainer, data, data_digest };
+    run.folder.write_manifest(&run.manifest)?;
+    let signals = Signals::listen()?;
+    let started = Instant::now();
+    match pool.install(|| run.train(&signals, started)) {
+        Ok(Some((signal, code))) => {
+            run.end("stopped")?;
+            let (step, path) = (grouped(run.trainer.steps_done()), run.folder.path().display());
+            eprintln!(
+                "Stopped by {signal} after step {step}. To go on: duel train --resume auto --out {path}"
+            );
+            Ok(code)
+        }
+        Ok(None) => {
+            let (digest, picture) = (run.end("done")?, pool.install(|| run.write_canvas())?);
+            run.close(&picture, digest, run.plan.steps - from, started.elapsed());
+            Ok(0)
+        }
+        Err(error) => {
+            if let Error::Diverged { .. } = error {
+                run.manifest.run.status = "diverged".to_string();
+                run.folder.write_manifest(&run.manifest)?;
+            }
+            Err(error)
+        }
+    }
+}
+
+impl Run<'_> {
+    /// The steps that are left, unless a signal comes.
+    fn train(&mut self, signals: &Signals, started: Instant) -> Result<Option<(&'static str, u8)>, Error> {
         let stderr = Term::stderr();
-        let bar = if stderr.is_term() { ProgressBar::new(self.steps) } else { ProgressBar::hidden() };
+        let (from, steps) = (self.trainer.steps_done(), self.plan.steps);
+        let bar = if stderr.is_term() { ProgressBar::new(steps) } else { ProgressBar::hidden() };
         bar.set_style(
             ProgressStyle::with_template("{bar:30} {human_pos}/{human_len} · {per_sec} · {eta} left · {msg}")
                 .expect("the template is fixed"),
         );
-        let started = Instant::now();
+        bar.set_position(from);
+        bar.reset_eta();
         let mut noted = started;
-        for step in 1..=self.steps {
-            let stats = trainer.step(&Rayon)?;
-            if step == 1 || step % self.report_every == 0 {
+        if from == steps {
+            self.write_checkpoint()?;
+        }
+        for step in from + 1..=steps {
+            let stats = self.trainer.step(&Rayon)?;
+            let rate = || (step - from) as f64 / started.elapsed().as_secs_f64();
+            if self.plan.reports(step) {
                 bar.suspend(|| report(&stats))?;
+            }
+            if self.plan.logs(step) {
+                self.log(&stats, rate())?;
             }
             if step % 50 == 0 {
                 bar.set_position(step);
@@ -138,55 +248,81 @@ impl Train {
             }
             if !stderr.is_term() && noted.elapsed() > Duration::from_secs(10) {
                 noted = Instant::now();
-                let rate = step as f64 / started.elapsed().as_secs_f64();
-                let left = (self.steps - step) as f64 / rate;
-                eprintln!("step {} · {rate:.0} steps/s · {left:.0} s left", grouped(step));
+                let left = (steps - step) as f64 / rate();
+                eprintln!("step {} · {:.0} steps/s · {left:.0} s left", grouped(step), rate());
             }
-            if step % CANVAS_EVERY == 0 && step != self.steps {
-                self.write_canvas(trainer, data, folder)?;
+            if step % CANVAS_EVERY == 0 && step != steps {
+                self.write_canvas()?;
+            }
+            let stop = signals.caught().filter(|_| step != steps);
+            if self.plan.keeps(step) || stop.is_some() {
+                self.write_checkpoint()?;
+            }
+            if stop.is_some() {
+                bar.abandon();
+                return Ok(stop);
             }
         }
         bar.finish_and_clear();
-        let last = self.write_canvas(trainer, data, folder)?;
-        folder.write_state(&safetensors::encode(trainer)?)?;
-        Ok((last, trainer.digest()?))
+        Ok(None)
+    }
+
+    fn log(&mut self, stats: &StepStats, steps_per_s: f64) -> Result<(), Error> {
+        let (mean_d_real, mean_d_fake) = self.trainer.mean_probabilities()?;
+        let digests = self.plan.digests(stats.step);
+        self.metrics.write(&Line {
+            step: stats.step,
+            g_loss: stats.generator_loss,
+            d_loss: stats.discriminator_loss,
+            mean_d_real,
+            mean_d_fake,
+            digest: if digests { Some(self.trainer.digest()?.to_string()) } else { None },
+            timing: Timing { steps_per_s: (steps_per_s * 10.0).round() / 10.0 },
+        })
+    }
+
+    fn write_checkpoint(&mut self) -> Result<(), Error> {
+        self.metrics.sync()?;
+        let bytes = safetensors::encode(&mut self.trainer, self.data_digest)?;
+        self.folder.write_checkpoint(self.trainer.steps_done(), &bytes, self.plan.keep_last)
     }
 
     /// The canvas of the seed's first 36 samples: the same z at every step.
-    fn write_canvas(
-        &self,
-        trainer: &mut Trainer<'_, Box<[Line]>>,
-        data: &Dataset,
-        folder: &RunFolder,
-    ) -> Result<(Canvas, PathBuf), Error> {
-        let images = data.images();
+    fn write_canvas(&mut self) -> Result<(Canvas, PathBuf), Error> {
+        let images = self.data.images();
         let mut bytes = vec![0; GRID * GRID * images.size()];
-        trainer.sample(&Rayon, self.seed, 0, &mut bytes)?;
+        self.trainer.sample(&Rayon, self.plan.config.seed, 0, &mut bytes)?;
         let canvas = canvas(&bytes, (images.width(), images.height()), (GRID, GRID), true);
-        let path = folder.write_canvas(trainer.steps_done(), &png::encode(&canvas))?;
+        let path = self.folder.write_canvas(self.trainer.steps_done(), &png::encode(&canvas))?;
         Ok((canvas, path))
     }
 
+    /// Notes in the manifest how the session ended; returns the digest.
+    fn end(&mut self, status: &str) -> Result<Digest, Error> {
+        let digest = self.trainer.digest()?;
+        let run = &mut self.manifest.run;
+        (run.status, run.steps_done) = (status.to_string(), self.trainer.steps_done());
+        run.state_digest = Some(digest.to_string());
+        if let Some(session) = self.manifest.sessions.last_mut() {
+            session.ended = Some(now());
+        }
+        self.folder.write_manifest(&self.manifest)?;
+        Ok(digest)
+    }
+
     /// The last lines: the digest, the picture, the time, whether the bits are the published ones.
-    fn close(
-        &self,
-        trainer: &Trainer<'_, Box<[Line]>>,
-        data: &Dataset,
-        (canvas, path): &(Canvas, PathBuf),
-        digest: Digest,
-        elapsed: Duration,
-    ) {
+    fn close(&self, (canvas, path): &(Canvas, PathBuf), digest: Digest, steps: u64, elapsed: Duration) {
         println!("State digest: {digest}");
         if let Some(picture) = half_blocks(canvas, &Term::stderr()) {
             eprint!("{picture}");
         }
         let seconds = elapsed.as_secs_f64();
-        let rate = if self.steps == 0 { 0.0 } else { self.steps as f64 / seconds };
-        eprintln!("{} steps in {seconds:.1} s ({rate:.0} steps/s)", grouped(self.steps));
+        let rate = if steps == 0 { 0.0 } else { steps as f64 / seconds };
+        eprintln!("{} steps in {seconds:.1} s ({rate:.0} steps/s)", grouped(steps));
         eprintln!("Samples: {}", path.display());
-        let published = golden::after(self.steps).filter(|_| *trainer.config() == Config::default());
+        let published = golden::after(self.plan.steps).filter(|_| self.plan.config == Config::default());
         match published {
-            Some(published) if Digest(data.digest()).to_string() != golden::MNIST => {
+            Some(published) if self.data_digest.to_string() != golden::MNIST => {
                 eprintln!(
                     "The data are not MNIST's: nothing to compare with the published digest {published}"
                 );
@@ -200,6 +336,11 @@ impl Train {
             None => eprintln!("No digest is published for these settings."),
         }
     }
+}
+
+/// The time in UTC, to the second.
+fn now() -> String {
+    Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
 /// The tutorial's line, on stdout.

@@ -1,26 +1,39 @@
-//! A state as safetensors, by the `safetensors` crate. Names are plain (`generator.hidden.weight`,
-//! `generator.hidden.weight.adam_m`, `.adam_v`), values f32 row-major, biases one-dimensional.
+//! A checkpoint as safetensors, by the `safetensors` crate: any reader of the format finds every parameter and both
+//! moments under plain names.
+//!
+//! Tensors are `generator.hidden.weight` [latent, hidden], `generator.hidden.bias` [hidden], `generator.out.weight`
+//! [hidden, pixels], `generator.out.bias` [pixels], the same four of `discriminator`, and for each `….adam_m` and
+//! `….adam_v`; f32, row-major. The metadata have one entry, `checkpoint`, of lines `key=value`: `step`, `bits_version`,
+//! `state_digest`, `data_digest`, the images' `height` and `width`, every setting by the name of its flag, and last
+//! `digest`, the SHA-256 of all lines before. (One entry, because the crate writes several in random order.)
+//! The bytes of a checkpoint are a function of its contents.
 
 use std::collections::HashMap;
 
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
+use sha2::{Digest as _, Sha256};
 
-use crate::config::MAX_SIZE;
+use crate::BITS_VERSION;
+use crate::config::{Config, MAX_SIZE};
 use crate::error::Error;
 use crate::kernels::tiles::Line;
-use crate::model::layout::{Part, Tensor};
-use crate::trainer::{Sampler, Trainer};
+use crate::model::layout::{Part, Sizes, Tensor};
+use crate::trainer::{Digest, Sampler, Trainer};
 
-/// The bytes of a safetensors file with every parameter and both moments; the metadata hold `step`, `bits_version`,
-/// `state_digest`, and the images' `height` and `width`.
+/// The one key of the metadata.
+const KEY: &str = "checkpoint";
+/// The parts of a tensor and the ends of their names.
+const PARTS: [(Part, &str); 3] = [(Part::Parameter, ""), (Part::AdamM, ".adam_m"), (Part::AdamV, ".adam_v")];
+
+/// The bytes of a checkpoint of a run on the data with that digest.
 ///
 /// # Errors
 /// [`Error::Diverged`] after divergence.
-pub fn encode<M: AsMut<[Line]>>(trainer: &mut Trainer<'_, M>) -> Result<Vec<u8>, Error> {
+pub fn encode<M: AsMut<[Line]>>(trainer: &mut Trainer<'_, M>, data: Digest) -> Result<Vec<u8>, Error> {
     let mut tensors = Vec::new();
     for tensor in Tensor::ALL {
-        for (part, suffix) in [(Part::Parameter, ""), (Part::AdamM, ".adam_m"), (Part::AdamV, ".adam_v")] {
+        for (part, suffix) in PARTS {
             let (shape, bytes) = trainer.tensor(tensor, part, |view| {
                 let dims = view.dims();
                 let shape = if view.is_bias() { vec![dims[1]] } else { dims.to_vec() };
@@ -33,71 +46,124 @@ pub fn encode<M: AsMut<[Line]>>(trainer: &mut Trainer<'_, M>) -> Result<Vec<u8>,
         let view = TensorView::new(Dtype::F32, shape.clone(), bytes);
         (name.as_str(), view.expect("the bytes of a tensor fit its shape"))
     });
-    let metadata = HashMap::from([
-        ("step".to_string(), trainer.steps_done().to_string()),
-        ("bits_version".to_string(), crate::BITS_VERSION.to_string()),
-        ("state_digest".to_string(), trainer.digest()?.to_string()),
-        ("height".to_string(), trainer.images().height().to_string()),
-        ("width".to_string(), trainer.images().width().to_string()),
-    ]);
+    let images = trainer.images();
+    let mut lines = format!(
+        "step={}\nbits_version={BITS_VERSION}\nstate_digest={}\ndata_digest={data}\nheight={}\nwidth={}\n",
+        trainer.steps_done(),
+        trainer.digest()?,
+        images.height(),
+        images.width()
+    );
+    for (name, value) in trainer.config().pairs() {
+        lines += &format!("{name}={value}\n");
+    }
+    lines += &format!("digest={}\n", sha256(lines.as_bytes()));
+    let metadata = HashMap::from([(KEY.to_string(), lines)]);
     Ok(safetensors::serialize(views, Some(metadata)).expect("names are unique and sizes fit"))
 }
 
-/// A generator read from a file, and the shape of its images.
-#[derive(Debug)]
-pub struct Generator {
-    /// Makes the images.
-    pub sampler: Sampler<Box<[Line]>>,
+fn sha256(bytes: &[u8]) -> Digest {
+    Digest(Sha256::digest(bytes).into())
+}
+
+/// A checkpoint that was read, and checked against both of its digests.
+#[derive(Clone, Debug)]
+pub struct Checkpoint {
+    /// Steps done.
+    pub step: u64,
+    /// The settings.
+    pub config: Config,
+    /// Digest of the data that it trained on, as text.
+    pub data_digest: String,
+    /// Digest of the state, as text.
+    pub state_digest: String,
     /// Pixels per column.
     pub height: usize,
     /// Pixels per row.
     pub width: usize,
+    /// The state in its canonical form, for [`Trainer::load`].
+    pub state: Vec<u8>,
 }
 
-impl Generator {
-    /// Reads the generator's four parameter tensors and the images' shape; `source` names the data in errors.
+impl Checkpoint {
+    /// Reads a checkpoint; `source` names the data in errors.
     ///
     /// # Errors
-    /// [`Error::Input`] if `bytes` are not such a file, or a value is beyond ±2²⁰.
-    pub fn decode(bytes: &[u8], source: &str) -> Result<Generator, Error> {
+    /// [`Error::Input`] if `bytes` are not a checkpoint of this version of the bits, or damaged, or a value is one that
+    /// no step leaves behind.
+    pub fn decode(bytes: &[u8], source: &str) -> Result<Checkpoint, Error> {
         let bad = |problem: String| Error::input(source.to_string(), problem);
-        let damaged = |error| bad(format!("not a safetensors file: {error}"));
+        let damaged = |error| bad(format!("not a whole safetensors file: {error}"));
         let (_, header) = SafeTensors::read_metadata(bytes).map_err(damaged)?;
         let file = SafeTensors::deserialize(bytes).map_err(damaged)?;
-        let size = |key: &str| -> Result<usize, Error> {
-            let text = header.metadata().as_ref().and_then(|map| map.get(key));
-            let number = text.and_then(|text| text.parse().ok()).filter(|n| (1..=MAX_SIZE).contains(n));
-            number.ok_or_else(|| bad(format!("its metadata have no {key}: not a state of this program")))
+        let lines = header.metadata().as_ref().filter(|map| map.len() == 1).and_then(|map| map.get(KEY));
+        let lines = lines.ok_or_else(|| bad("not a checkpoint of duel: no such metadata".to_string()))?;
+        let get = |key: &str| {
+            lines
+                .lines()
+                .find_map(|line| line.split_once('=').filter(|(name, _)| *name == key))
+                .map(|(_, v)| v)
         };
-        let (height, width) = (size("height")?, size("width")?);
-        let tensor = |tensor: Tensor| -> Result<TensorView<'_>, Error> {
-            let name = tensor.name();
-            let view = file.tensor(name).map_err(|_| bad(format!("has no tensor {name}")))?;
-            if view.dtype() == Dtype::F32 { Ok(view) } else { Err(bad(format!("{name} is not of type F32"))) }
+        let number = |key: &str| {
+            let value = get(key).and_then(|text| text.parse::<u64>().ok());
+            value.ok_or_else(|| bad(format!("{key}: missing or malformed")))
         };
-        let weight = tensor(Tensor::GeneratorHiddenWeight)?;
-        let &[latent, hidden] = weight.shape() else {
-            return Err(bad("generator.hidden.weight has not two dimensions".to_string()));
-        };
-        let named = |error: Error| match error {
-            Error::Input { source, problem } => bad(format!("{source}: {problem}")),
-            Error::Usage { setting, problem } => bad(format!("size {setting}: {problem}")),
-            other => other,
-        };
-        let mut sampler = Sampler::new(latent, hidden, height * width).map_err(named)?;
-        for (id, shape) in [
-            (Tensor::GeneratorHiddenWeight, vec![latent, hidden]),
-            (Tensor::GeneratorHiddenBias, vec![hidden]),
-            (Tensor::GeneratorOutWeight, vec![hidden, height * width]),
-            (Tensor::GeneratorOutBias, vec![height * width]),
-        ] {
-            let view = tensor(id)?;
-            if view.shape() != shape {
-                return Err(bad(format!("{} has shape {:?}, expected {shape:?}", id.name(), view.shape())));
-            }
-            let (words, _) = view.data().as_chunks::<4>();
-            sampler.set(id, words.iter().map(|&word| f32::from_le_bytes(word))).map_err(named)?;
+        let bits_version = number("bits_version")?;
+        if bits_version != BITS_VERSION as u64 {
+            return Err(bad(format!("bits_version is {bits_version}, this program's {BITS_VERSION}")));
         }
-        Ok(Generator { sampler, height, width })
+        let signed = lines.rfind("digest=").unwrap_or(0);
+        if lines[signed..] != format!("digest={}\n", sha256(&lines.as_bytes()[..signed])) {
+            return Err(bad("damaged: its metadata have another digest than they say".to_string()));
+        }
+        let config = Config::from_pairs(get).map_err(|error| bad(error.to_string()))?;
+        let (height, width) = (number("height")? as usize, number("width")? as usize);
+        let pixels = height.checked_mul(width).filter(|pixels| (1..=MAX_SIZE).contains(pixels));
+        let pixels = pixels.ok_or_else(|| bad("expected images of 1 to 65536 pixels".to_string()))?;
+
+        let step = number("step")?;
+        let mut state = step.to_le_bytes().to_vec();
+        for (part, suffix) in PARTS {
+            for tensor in Tensor::ALL {
+                let name = format!("{}{suffix}", tensor.name());
+                let [rows, cols] = tensor.dims(&Sizes::new(&config, pixels, 0));
+                let shape = if tensor.is_bias() { vec![cols] } else { vec![rows, cols] };
+                let view = file.tensor(&name).map_err(|_| bad(format!("has no tensor {name}")))?;
+                if view.dtype() != Dtype::F32 || view.shape() != shape {
+                    return Err(bad(format!("{name}: expected F32 {shape:?}")));
+                }
+                state.extend_from_slice(view.data());
+            }
+        }
+        let state_digest = sha256(&state).to_string();
+        if get("state_digest") != Some(&state_digest) || file.len() != PARTS.len() * Tensor::ALL.len() {
+            return Err(bad("damaged: its tensors have another digest than it says".to_string()));
+        }
+        let (words, _) = state[8..].as_chunks::<4>();
+        for ((part, _), words) in PARTS.iter().zip(words.chunks(words.len() / PARTS.len())) {
+            if !words.iter().all(|&word| part.admits(f32::from_le_bytes(word))) {
+                return Err(bad("holds a value that no step leaves behind".to_string()));
+            }
+        }
+        let data_digest = get("data_digest").unwrap_or_default().to_string();
+        Ok(Checkpoint { step, config, data_digest, state_digest, height, width, state })
+    }
+
+    /// The generator, ready to make images.
+    ///
+    /// # Errors
+    /// [`Error::Environment`] if there is no memory for it.
+    pub fn sampler(&self) -> Result<Sampler<Box<[Line]>>, Error> {
+        let sizes = Sizes::new(&self.config, self.height * self.width, 0);
+        let mut sampler = Sampler::new(sizes.latent, sizes.generator_hidden, sizes.pixels)?;
+        // The parameters of the generator's four tensors come first, after the step.
+        let (mut words, _) = self.state[8..].as_chunks::<4>();
+        for tensor in &Tensor::ALL[..4] {
+            let [rows, cols] = tensor.dims(&sizes);
+            let (values, rest) = words.split_at(rows * cols);
+            sampler.set(*tensor, values.iter().map(|&word| f32::from_le_bytes(word)))?;
+            words = rest;
+        }
+        Ok(sampler)
     }
 }

@@ -76,6 +76,29 @@ fn detect_x86() -> Features {
     Features { avx2, avx512 }
 }
 
+/// What the processor calls itself, padded with zeros or spaces.
+pub fn cpu_name() -> Option<[u8; 48]> {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use core::arch::x86_64::__cpuid;
+        if __cpuid(0x8000_0000).eax < 0x8000_0004 {
+            return None;
+        }
+        let mut name = [0; 48];
+        for (leaf, part) in (0x8000_0002..).zip(name.chunks_exact_mut(16)) {
+            let words = __cpuid(leaf);
+            for (word, bytes) in
+                [words.eax, words.ebx, words.ecx, words.edx].iter().zip(part.chunks_exact_mut(4))
+            {
+                bytes.copy_from_slice(&word.to_le_bytes());
+            }
+        }
+        Some(name)
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    None
+}
+
 impl Isa {
     /// Every name that [`Isa::named`] knows, slowest first.
     pub const NAMES: [&'static str; 4] = ["reference", "wide", "avx2", "avx512"];

@@ -6,7 +6,7 @@
 use crate::config::{Config, MAX_SIZE};
 use crate::error::Error;
 use crate::kernels::lists::ListsMut;
-use crate::kernels::reference::sqrt;
+use crate::kernels::reference::{in_bounds, sqrt};
 use crate::kernels::tiles::{Line, Mat, MatMut};
 use crate::rng::{Purpose, Stream};
 
@@ -338,6 +338,20 @@ impl Tensor {
         self as usize % 2 == 1
     }
 
+    /// Rows and columns in canonical order; a bias is one row.
+    pub const fn dims(self, sizes: &Sizes) -> [usize; 2] {
+        match self {
+            Tensor::GeneratorHiddenWeight => [sizes.latent, sizes.generator_hidden],
+            Tensor::GeneratorHiddenBias => [1, sizes.generator_hidden],
+            Tensor::GeneratorOutWeight => [sizes.generator_hidden, sizes.pixels],
+            Tensor::GeneratorOutBias => [1, sizes.pixels],
+            Tensor::DiscriminatorHiddenWeight => [sizes.pixels, sizes.discriminator_hidden],
+            Tensor::DiscriminatorHiddenBias => [1, sizes.discriminator_hidden],
+            Tensor::DiscriminatorOutWeight => [sizes.discriminator_hidden, 1],
+            Tensor::DiscriminatorOutBias => [1, 1],
+        }
+    }
+
     /// Whether it is stored transposed.
     const fn is_transposed(self) -> bool {
         matches!(self, Tensor::GeneratorOutWeight | Tensor::DiscriminatorOutWeight)
@@ -386,6 +400,17 @@ pub enum Part {
     AdamM,
     /// Adam's second moments.
     AdamV,
+}
+
+impl Part {
+    /// Whether a step can leave the value `x` behind in this part of a tensor.
+    pub fn admits(self, x: f32) -> bool {
+        match self {
+            Part::Parameter => in_bounds(x, 0.0, 0.0),
+            Part::AdamM => in_bounds(0.0, x, 0.0),
+            Part::AdamV => in_bounds(0.0, 0.0, x) && x.is_sign_positive(),
+        }
+    }
 }
 
 impl<'a> Arena<'a> {

@@ -3,10 +3,9 @@
 use crate::config::MAX_SIZE;
 use crate::error::Error;
 use crate::kernels::Isa;
-use crate::kernels::reference::in_bounds;
 use crate::kernels::tiles::Line;
 use crate::model::generator::Sampling;
-use crate::model::layout::{SamplerArena, Sizes, Tensor, arena_lines};
+use crate::model::layout::{Part, SamplerArena, Sizes, Tensor, arena_lines};
 use crate::parallel::Join;
 
 /// Images that are made at a time.
@@ -88,7 +87,7 @@ impl<M: AsMut<[Line]>> Sampler<M> {
         if values.len() != stored.rows() * stored.cols() {
             return Err(Error::input(tensor.name(), "another number of values than its sizes say"));
         }
-        if !values.clone().all(|x| in_bounds(x, 0.0, 0.0)) {
+        if !values.clone().all(|x| Part::Parameter.admits(x)) {
             return Err(Error::input(tensor.name(), "a value is beyond ±2^20 or not a number"));
         }
         let columns = if transposed { stored.rows() } else { stored.cols() };

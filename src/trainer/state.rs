@@ -9,7 +9,6 @@ use sha2::{Digest as _, Sha256};
 
 use crate::config::MAX_STEPS;
 use crate::error::Error;
-use crate::kernels::reference::in_bounds;
 use crate::model::layout::{Arena, Part, Tensor};
 
 /// SHA-256 of a state or of data; displays as `sha256:` and hexadecimal digits.
@@ -71,13 +70,8 @@ pub(super) fn load(bytes: &[u8], arena: &mut Arena<'_>) -> Result<u64, Error> {
     }
     let (words, _) = values.as_chunks::<4>();
     let mut sections = words.chunks_exact(words.len() / PARTS.len());
-    let fine = |part, x: f32| match part {
-        Part::Parameter => in_bounds(x, 0.0, 0.0),
-        Part::AdamM => in_bounds(0.0, x, 0.0),
-        Part::AdamV => in_bounds(0.0, 0.0, x) && x.is_sign_positive(),
-    };
     for (part, section) in PARTS.into_iter().zip(sections.clone()) {
-        if !section.iter().all(|&word| fine(part, f32::from_le_bytes(word))) {
+        if !section.iter().all(|&word| part.admits(f32::from_le_bytes(word))) {
             return bad("a parameter is beyond ±2^20, or a moment is not finite or below 0");
         }
     }

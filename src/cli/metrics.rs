@@ -1,0 +1,99 @@
+//! `metrics.jsonl`: a line of JSON per logged step. What a run determines comes first, the timing last, so that
+//! `sed 's/,"timing".*//'` of two runs can be compared byte by byte.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::settings::Plan;
+use crate::error::Error;
+use crate::export::write_whole;
+
+/// One line.
+#[derive(Debug, Serialize)]
+pub struct Line {
+    /// The step, counted from 1.
+    pub step: u64,
+    /// The generator's loss before the step's update.
+    pub g_loss: f32,
+    /// The discriminator's loss before the step's update.
+    pub d_loss: f32,
+    /// Mean probability of the batch's real images.
+    pub mean_d_real: f32,
+    /// Mean probability of the batch's generated images.
+    pub mean_d_fake: f32,
+    /// Digest of the state after the step, at checkpoints and where it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+    /// What no run determines.
+    pub timing: Timing,
+}
+
+/// The timing of a line.
+#[derive(Debug, Serialize)]
+pub struct Timing {
+    /// Steps per second since the command started.
+    pub steps_per_s: f64,
+}
+
+/// The log, open for appending.
+#[derive(Debug)]
+pub struct Metrics {
+    path: PathBuf,
+    file: File,
+}
+
+impl Metrics {
+    /// Opens the log of a run that goes on after `step`, cut to the lines that the run up to there would have written
+    /// under `plan`: a stop in between leaves no trace.
+    pub fn open(path: PathBuf, plan: &Plan, step: u64) -> Result<Metrics, Error> {
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+            Err(error) => return Err(Error::io(path, error)),
+        };
+        let kept: String = text.split_inclusive('\n').filter_map(|line| kept(line, plan, step)).collect();
+        if kept != text {
+            write_whole(&path, |file| file.write_all(kept.as_bytes()))?;
+        }
+        let file = File::options().create(true).append(true).open(&path);
+        let file = file.map_err(|error| Error::io(&path, error))?;
+        Ok(Metrics { path, file })
+    }
+
+    /// Appends a line.
+    pub fn write(&mut self, line: &Line) -> Result<(), Error> {
+        let mut text = serde_json::to_string(line).expect("a line is plain values");
+        text.push('\n');
+        self.file.write_all(text.as_bytes()).map_err(|error| Error::io(&self.path, error))
+    }
+
+    /// Makes sure that the lines are on the disk: before a checkpoint that counts on them.
+    pub fn sync(&self) -> Result<(), Error> {
+        self.file.sync_data().map_err(|error| Error::io(&self.path, error))
+    }
+
+    /// The last line of a log, as it stands.
+    pub fn last(path: &Path) -> Option<String> {
+        fs::read_to_string(path).ok()?.lines().last().map(str::to_string)
+    }
+}
+
+/// A line without what `plan` would not have written; nothing if it would not be there, or is past `last`, or cut off.
+fn kept(line: &str, plan: &Plan, last: u64) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Step {
+        step: u64,
+    }
+    let Step { step } = serde_json::from_str(line.strip_suffix('\n')?).ok()?;
+    if step > last || !plan.logs(step) {
+        return None;
+    }
+    let digest = line.find(",\"digest\":").filter(|_| !plan.digests(step));
+    match (digest, line.find(",\"timing\":")) {
+        (Some(start), Some(end)) if start < end => Some([&line[..start], &line[end..]].concat()),
+        _ => Some(line.to_string()),
+    }
+}
