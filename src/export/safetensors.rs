@@ -8,10 +8,12 @@
 //! `digest`, the SHA-256 of all lines before. (One entry, because the crate writes several in random order.)
 //! The bytes of a checkpoint are a function of its contents.
 
+use std::borrow::Cow;
+use std::cell::RefCell;
 use std::collections::HashMap;
 
 use safetensors::SafeTensors;
-use safetensors::tensor::{Dtype, TensorView};
+use safetensors::tensor::{Dtype, View};
 use sha2::{Digest as _, Sha256};
 
 use crate::BITS_VERSION;
@@ -31,21 +33,6 @@ const PARTS: [(Part, &str); 3] = [(Part::Parameter, ""), (Part::AdamM, ".adam_m"
 /// # Errors
 /// [`Error::Diverged`] after divergence.
 pub fn encode<M: AsMut<[Line]>>(trainer: &mut Trainer<'_, M>, data: Digest) -> Result<Vec<u8>, Error> {
-    let mut tensors = Vec::new();
-    for tensor in Tensor::ALL {
-        for (part, suffix) in PARTS {
-            let (shape, bytes) = trainer.tensor(tensor, part, |view| {
-                let dims = view.dims();
-                let shape = if view.is_bias() { vec![dims[1]] } else { dims.to_vec() };
-                (shape, view.values().flat_map(f32::to_le_bytes).collect::<Vec<u8>>())
-            })?;
-            tensors.push((format!("{}{suffix}", tensor.name()), shape, bytes));
-        }
-    }
-    let views = tensors.iter().map(|(name, shape, bytes)| {
-        let view = TensorView::new(Dtype::F32, shape.clone(), bytes);
-        (name.as_str(), view.expect("the bytes of a tensor fit its shape"))
-    });
     let images = trainer.images();
     let mut lines = format!(
         "step={}\nbits_version={BITS_VERSION}\nstate_digest={}\ndata_digest={data}\nheight={}\nwidth={}\n",
@@ -59,7 +46,47 @@ pub fn encode<M: AsMut<[Line]>>(trainer: &mut Trainer<'_, M>, data: Digest) -> R
     }
     lines += &format!("digest={}\n", sha256(lines.as_bytes()));
     let metadata = HashMap::from([(KEY.to_string(), lines)]);
+    let images = trainer.images();
+    let sizes = Sizes::new(trainer.config(), images.size(), 0);
+    let trainer = RefCell::new(trainer);
+    let views = Tensor::ALL.into_iter().flat_map(|tensor| PARTS.map(|(part, suffix)| (tensor, part, suffix)));
+    let views = views.map(|(tensor, part, suffix)| {
+        let name = format!("{}{suffix}", tensor.name());
+        (name, Values { trainer: &trainer, tensor, part, shape: shape(tensor, &sizes) })
+    });
     Ok(safetensors::serialize(views, Some(metadata)).expect("names are unique and sizes fit"))
+}
+
+/// The shape of a tensor in a file: a bias has one dimension.
+fn shape(tensor: Tensor, sizes: &Sizes) -> Vec<usize> {
+    let [rows, cols] = tensor.dims(sizes);
+    if tensor.is_bias() { vec![cols] } else { vec![rows, cols] }
+}
+
+/// A tensor of a trainer, whose bytes are made when they are asked for: one tensor's at a time, not a second state.
+struct Values<'a, 'b, 'c, M> {
+    trainer: &'a RefCell<&'b mut Trainer<'c, M>>,
+    tensor: Tensor,
+    part: Part,
+    shape: Vec<usize>,
+}
+
+impl<M: AsMut<[Line]>> View for Values<'_, '_, '_, M> {
+    fn dtype(&self) -> Dtype {
+        Dtype::F32
+    }
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+    fn data(&self) -> Cow<'_, [u8]> {
+        let mut trainer = self.trainer.borrow_mut();
+        let bytes =
+            trainer.tensor(self.tensor, self.part, |view| view.values().flat_map(f32::to_le_bytes).collect());
+        Cow::Owned(bytes.expect("encode found that the run has not diverged"))
+    }
+    fn data_len(&self) -> usize {
+        4 * self.shape.iter().product::<usize>()
+    }
 }
 
 fn sha256(bytes: &[u8]) -> Digest {
@@ -123,11 +150,10 @@ impl Checkpoint {
 
         let step = number("step")?;
         let mut state = step.to_le_bytes().to_vec();
-        for (part, suffix) in PARTS {
+        for (_, suffix) in PARTS {
             for tensor in Tensor::ALL {
                 let name = format!("{}{suffix}", tensor.name());
-                let [rows, cols] = tensor.dims(&Sizes::new(&config, pixels, 0));
-                let shape = if tensor.is_bias() { vec![cols] } else { vec![rows, cols] };
+                let shape = shape(tensor, &Sizes::new(&config, pixels, 0));
                 let view = file.tensor(&name).map_err(|_| bad(format!("has no tensor {name}")))?;
                 if view.dtype() != Dtype::F32 || view.shape() != shape {
                     return Err(bad(format!("{name}: expected F32 {shape:?}")));
