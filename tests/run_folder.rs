@@ -325,6 +325,12 @@ fn another_config_data_set_or_version_is_refused_by_name() {
     let output = resume(&[]);
     assert!(text(&output.stderr).contains("passed over") && text(&output.stderr).contains("step_00000050"));
     assert_eq!(digest(&done(output)), straight);
+    // All of them bad: nothing is overwritten.
+    fs::create_dir_all(dir.join("bad/checkpoints")).unwrap();
+    fs::copy(dir.join("run/config.toml"), dir.join("bad/config.toml")).unwrap();
+    fs::write(dir.join("bad/checkpoints/step_00000020.safetensors"), b"damaged").unwrap();
+    refused(run(dir, &["train", "--resume", "auto", "--out", "bad"]), 3, &["bad", "none of its checkpoints"]);
+    assert_eq!(fs::read(dir.join("bad/checkpoints/step_00000020.safetensors")).unwrap(), b"damaged");
     // A checkpoint by its path.
     let path = "run/checkpoints/step_00000020.safetensors";
     assert_eq!(digest(&done(run(dir, &["train", "--resume", path]))), straight);

@@ -141,6 +141,10 @@ fn find(resume: &Path, out: Option<&Path>, seed: u64) -> Result<(RunFolder, Opti
     let folder = RunFolder::open(path)?;
     let newest = run_folder::newest_checkpoint(path)?;
     if newest.is_none() {
+        // Damaged ones may still be worth something to somebody: they are not overwritten.
+        if !run_folder::checkpoints(path)?.is_empty() {
+            return Err(Error::input(path.display().to_string(), "none of its checkpoints is good"));
+        }
         eprintln!("{} has no checkpoint yet: from the start", path.display());
     }
     Ok((folder, newest.map(|(_, checkpoint)| checkpoint)))
