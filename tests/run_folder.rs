@@ -88,8 +88,9 @@ impl Random {
     }
 }
 
+/// Sends a signal by the shell's own `kill`; the child may have ended already.
 fn signal(child: &Child, name: &str) {
-    let _ = Command::new("kill").args([&format!("-{name}"), &child.id().to_string()]).output();
+    Command::new("sh").args(["-c", &format!("kill -{name} {}", child.id())]).output().unwrap();
 }
 
 /// The steps of the checkpoints in a run's folder.
@@ -333,7 +334,11 @@ fn another_config_data_set_or_version_is_refused_by_name() {
     assert_eq!(fs::read(dir.join("bad/checkpoints/step_00000020.safetensors")).unwrap(), b"damaged");
     // A checkpoint by its path.
     let path = "run/checkpoints/step_00000020.safetensors";
-    assert_eq!(digest(&done(run(dir, &["train", "--resume", path]))), straight);
+    refused(run(dir, &["train", "--resume", path, "--out", "branch"]), 2, &["--out"]);
+    // Stopped again on the way, at a step that is nobody's, and gone on from there.
+    done(run(dir, &["train", "--resume", path, "--steps", "33"]));
+    assert_eq!(steps_kept(&dir.join("run")), [20, 33]);
+    assert_eq!(digest(&done(resume(&["--steps", "50"]))), straight);
     assert_eq!(log(&dir.join("run")), log(&dir.join("straight")));
 }
 
@@ -392,23 +397,14 @@ fn the_settings_of_a_run_repeat_it_and_flags_go_before_them() {
     refused(run(dir, &["inspect", "a/config.toml"]), 3, &["config.toml"]);
 }
 
-/// Waits until `path` exists.
-fn wait_for(path: &Path) {
-    for _ in 0..2_000 {
-        if path.exists() {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    panic!("{} does not appear", path.display());
-}
-
 /// A run that takes long, and its folder.
 fn long_run(dir: &Path, more: &[&str]) -> (Child, PathBuf) {
     let all = ["--steps", "100000000", "--checkpoint-every", "50", "--keep-last", "3", "--out", "run"];
     let child = duel(dir, &small(&[&all, more].concat())).spawn().unwrap();
     let folder = dir.join("run");
-    wait_for(&folder.join("checkpoints/step_00000050.safetensors"));
+    while steps_kept(&folder).is_empty() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
     (child, folder)
 }
 

@@ -25,8 +25,7 @@ impl Inspect {
     pub fn run(self) -> Result<(), Error> {
         let text =
             if self.what.is_dir() { self.describe_run()? } else { describe(&read_checkpoint(&self.what)?) };
-        print!("{text}");
-        Ok(())
+        super::print(&text)
     }
 
     fn describe_run(&self) -> Result<String, Error> {
@@ -34,7 +33,9 @@ impl Inspect {
         let found = checkpoints(&self.what)?;
         if let Some(manifest) = RunFolder::manifest(&self.what) {
             let run = &manifest.run;
-            line(&mut text, "run", &format!("{}, {} steps", run.status, grouped(run.steps_done)));
+            let killed = run.status == "running" && !RunFolder::is_held(&self.what);
+            let status = if killed { "not ended, its process is gone" } else { &run.status };
+            line(&mut text, "run", &format!("{status}, {} steps", grouped(run.steps_done)));
             line(&mut text, "written by", &format!("duel {}, bits version {}", run.duel, run.bits_version));
             line(&mut text, "images", &grouped(run.images as u64));
             for session in &manifest.sessions {

@@ -1,6 +1,14 @@
 //! The `duel` program. Uses only the public face of the crate. Reads of the environment only `DUEL_ISA`,
 //! `DUEL_THREADS` and `NO_COLOR`.
 
+/// A line for people, on stderr. A terminal or a pipe that is gone does not stop a run.
+macro_rules! note {
+    ($($text:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stderr(), $($text)*);
+    }};
+}
+
 mod inspect;
 mod machine;
 mod metrics;
@@ -12,9 +20,12 @@ mod signals;
 mod train;
 
 use std::ffi::OsString;
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use crate::error::Error;
 
 /// Trains the MLP GAN on MNIST on a CPU, with the same bits from a seed everywhere.
 #[derive(Debug, Parser)]
@@ -46,7 +57,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             let text = error.to_string();
             let first = text.split("\n\n").next().unwrap_or_default();
             let line = first.split_whitespace().collect::<Vec<_>>().join(" ");
-            eprintln!("{line}");
+            note!("{line}");
             return ExitCode::from(2);
         }
         Err(help) => {
@@ -62,8 +73,17 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     match done {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            eprintln!("error: {error}");
+            note!("error: {error}");
             ExitCode::from(error.exit_code())
         }
     }
+}
+
+/// Results, on stdout.
+fn print(text: &str) -> Result<(), Error> {
+    let mut stdout = std::io::stdout().lock();
+    stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+        .map_err(|error| Error::io("stdout", error))
 }

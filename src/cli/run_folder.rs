@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 use crate::export::safetensors::Checkpoint;
-use crate::export::{PART, write_whole};
+use crate::export::{PART, parent, sync_folder, write_whole};
 
 /// A run's folder, held by this process.
 #[derive(Debug)]
@@ -87,6 +87,9 @@ impl RunFolder {
         folder.write_config(config)?;
         make(&folder.samples())?;
         make(&folder.checkpoints())?;
+        for dir in [&folder.path, parent(&folder.path)] {
+            sync_folder(dir).map_err(|error| Error::io(dir, error))?;
+        }
         Ok(folder)
     }
 
@@ -131,6 +134,23 @@ impl RunFolder {
         }
         lock.set_len(0).and_then(|()| writeln!(lock, "{}", std::process::id())).map_err(failed)?;
         Ok(RunFolder { path, _lock: lock })
+    }
+
+    /// Whether a process writes in `path` now.
+    pub fn is_held(path: &Path) -> bool {
+        File::open(path.join("run.lock")).is_ok_and(|lock| lock.try_lock_shared().is_err())
+    }
+
+    /// Removes the checkpoints after `step`, of a run that goes on from there, and says how many: with them in place the
+    /// next stop would leave a gap in the log.
+    pub fn remove_checkpoints_after(&self, step: u64) -> Result<usize, Error> {
+        let later = checkpoints(&self.path)?.into_iter().filter(|(at, _)| *at > step);
+        let mut removed = 0;
+        for (_, file) in later {
+            fs::remove_file(&file).map_err(|error| Error::io(&file, error))?;
+            removed += 1;
+        }
+        Ok(removed)
     }
 
     /// The folder.
@@ -181,7 +201,6 @@ impl RunFolder {
         let path = self.checkpoints().join(format!("step_{step:08}.safetensors"));
         write_whole(&path, |file| file.write_all(bytes))?;
         if keep_last > 0 {
-            // Later ones than this are of a run that went on from an earlier step: they count too.
             for (_, old) in checkpoints(&self.path)?.into_iter().skip(keep_last).filter(|(at, _)| *at != step)
             {
                 fs::remove_file(&old).map_err(|error| Error::io(&old, error))?;
@@ -218,7 +237,8 @@ pub fn newest_checkpoint(path: &Path) -> Result<Option<(PathBuf, Checkpoint)>, E
     for (_, file) in checkpoints(path)? {
         match read_checkpoint(&file) {
             Ok(checkpoint) => return Ok(Some((file, checkpoint))),
-            Err(error) => eprintln!("passed over a bad checkpoint: {error}"),
+            Err(error @ Error::Input { .. }) => note!("passed over a bad checkpoint: {error}"),
+            Err(error) => return Err(error),
         }
     }
     Ok(None)
@@ -247,5 +267,7 @@ pub fn default_name(seed: u64) -> PathBuf {
 }
 
 fn holds_run(path: &Path) -> bool {
-    ["config.toml", "manifest.json", "checkpoints", "samples"].iter().any(|name| path.join(name).exists())
+    ["config.toml", "manifest.json", "metrics.jsonl", "checkpoints", "samples"]
+        .iter()
+        .any(|name| path.join(name).exists())
 }

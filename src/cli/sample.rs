@@ -81,7 +81,7 @@ impl Sample {
         if let Some(parent) = self.out.parent() {
             fs::create_dir_all(parent).map_err(|error| Error::io(parent, error))?;
         }
-        eprintln!(
+        note!(
             "{} images of {} · seed {} · {} → {}",
             grouped(count as u64),
             state.display(),
@@ -91,8 +91,7 @@ impl Sample {
         );
         let (count, grid) = (count as usize, (columns as usize, rows as usize));
         let digest = pool.install(|| self.write(&checkpoint, &mut sampler, format, count, grid))?;
-        println!("Samples digest: {digest}");
-        Ok(())
+        super::print(&format!("Samples digest: {digest}\n"))
     }
 
     /// Columns and rows.

@@ -178,6 +178,9 @@ impl Plan {
             Error::Usage { setting, problem } => Error::usage(format!("--{setting}"), problem),
             other => other,
         })?;
+        if plan.data.to_str().is_none() {
+            return Err(Error::usage("--data", "expected a path in UTF-8: it goes into config.toml"));
+        }
         if plan.report_every == 0 {
             return Err(Error::usage("--report-every", "expected 1 or more"));
         }

@@ -1,6 +1,5 @@
 //! `duel train`: results on stdout, what is going on on stderr, everything that lasts in the run's folder.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -128,14 +127,21 @@ fn trainer<'a>(plan: &Plan, data: &'a Dataset) -> Result<Trainer<'a>, Error> {
 
 /// The folder of the run to go on with, and its checkpoint; none if it was stopped before the first one.
 fn find(resume: &Path, out: Option<&Path>, seed: u64) -> Result<(RunFolder, Option<Checkpoint>), Error> {
+    if resume != Path::new("auto") && out.is_some() {
+        return Err(Error::usage(
+            "--out",
+            "a run goes on in its own folder: expected no --out beside --resume PATH",
+        ));
+    }
     let default = run_folder::default_name(seed);
     let path = match resume {
         auto if auto == Path::new("auto") => out.unwrap_or(&default),
         path if path.is_dir() => path,
         file => {
             let checkpoint = run_folder::read_checkpoint(file)?;
-            let run = file.parent().and_then(Path::parent).filter(|path| !path.as_os_str().is_empty());
-            return Ok((RunFolder::open(run.unwrap_or(Path::new(".")))?, Some(checkpoint)));
+            let whole = file.canonicalize().map_err(|error| Error::io(file, error))?;
+            let run = whole.parent().and_then(Path::parent).unwrap_or(&whole);
+            return Ok((RunFolder::open(run)?, Some(checkpoint)));
         }
     };
     let folder = RunFolder::open(path)?;
@@ -145,7 +151,7 @@ fn find(resume: &Path, out: Option<&Path>, seed: u64) -> Result<(RunFolder, Opti
         if !run_folder::checkpoints(path)?.is_empty() {
             return Err(Error::input(path.display().to_string(), "none of its checkpoints is good"));
         }
-        eprintln!("{} has no checkpoint yet: from the start", path.display());
+        note!("{} has no checkpoint yet: from the start", path.display());
     }
     Ok((folder, newest.map(|(_, checkpoint)| checkpoint)))
 }
@@ -162,7 +168,7 @@ fn start(
     trainer.set_isa(isa);
     let from = trainer.steps_done();
     let images = trainer.images().count();
-    eprintln!(
+    note!(
         "{}, {} images · seed {} · {} · {} steps{} → {}",
         if data_is_mnist_shaped(data) { "MNIST" } else { "data" },
         grouped(images as u64),
@@ -191,6 +197,10 @@ fn start(
         steps_done: from,
         state_digest: None,
     };
+    let removed = folder.remove_checkpoints_after(from)?;
+    if removed > 0 {
+        note!("removed {removed} checkpoints after step {}: they are made again", grouped(from));
+    }
     let metrics = Metrics::open(folder.metrics(), &plan, from)?;
     let mut run =
         Run { plan, folder, manifest: Manifest { run, sessions }, metrics, trainer, data, data_digest };
@@ -201,21 +211,18 @@ fn start(
         Ok(Some((signal, code))) => {
             run.end("stopped")?;
             let (step, path) = (grouped(run.trainer.steps_done()), run.folder.path().display());
-            eprintln!(
-                "Stopped by {signal} after step {step}. To go on: duel train --resume auto --out {path}"
-            );
+            note!("Stopped by {signal} after step {step}. To go on: duel train --resume auto --out {path}");
             Ok(code)
         }
         Ok(None) => {
-            let (digest, picture) = (run.end("done")?, pool.install(|| run.write_canvas())?);
-            run.close(&picture, digest, run.plan.steps - from, started.elapsed());
+            let picture = pool.install(|| run.write_canvas())?;
+            let digest = run.end("done")?;
+            run.close(&picture, digest, run.plan.steps - from, started.elapsed())?;
             Ok(0)
         }
         Err(error) => {
-            if let Error::Diverged { .. } = error {
-                run.manifest.run.status = "diverged".to_string();
-                run.folder.write_manifest(&run.manifest)?;
-            }
+            // What went wrong is the error's to say; the manifest follows if it can.
+            let _ = run.end(if let Error::Diverged { .. } = error { "diverged" } else { "failed" });
             Err(error)
         }
     }
@@ -240,11 +247,9 @@ impl Run<'_> {
         for step in from + 1..=steps {
             let stats = self.trainer.step(&Rayon)?;
             let rate = || (step - from) as f64 / started.elapsed().as_secs_f64();
-            if self.plan.reports(step) {
-                bar.suspend(|| report(&stats))?;
-            }
-            if self.plan.logs(step) {
-                self.log(&stats, rate())?;
+            let stop = signals.caught().filter(|_| step != steps);
+            if self.plan.logs(step) || stop.is_some() {
+                self.log(&stats, stop.is_some(), rate())?;
             }
             if step % 50 == 0 {
                 bar.set_position(step);
@@ -253,14 +258,16 @@ impl Run<'_> {
             if !stderr.is_term() && noted.elapsed() > Duration::from_secs(10) {
                 noted = Instant::now();
                 let left = (steps - step) as f64 / rate();
-                eprintln!("step {} · {:.0} steps/s · {left:.0} s left", grouped(step), rate());
+                note!("step {} · {:.0} steps/s · {left:.0} s left", grouped(step), rate());
             }
             if step % CANVAS_EVERY == 0 && step != steps {
                 self.write_canvas()?;
             }
-            let stop = signals.caught().filter(|_| step != steps);
             if self.plan.keeps(step) || stop.is_some() {
                 self.write_checkpoint()?;
+            }
+            if self.plan.reports(step) {
+                bar.suspend(|| report(&stats))?;
             }
             if stop.is_some() {
                 bar.abandon();
@@ -271,9 +278,10 @@ impl Run<'_> {
         Ok(None)
     }
 
-    fn log(&mut self, stats: &StepStats, steps_per_s: f64) -> Result<(), Error> {
+    /// Logs a step. A stop is logged as the run's end would be: whoever goes on takes out what is too much.
+    fn log(&mut self, stats: &StepStats, stop: bool, steps_per_s: f64) -> Result<(), Error> {
         let (mean_d_real, mean_d_fake) = self.trainer.mean_probabilities()?;
-        let digests = self.plan.digests(stats.step);
+        let digests = stop || self.plan.digests(stats.step);
         self.metrics.write(&Line {
             step: stats.step,
             g_loss: stats.generator_loss,
@@ -303,42 +311,47 @@ impl Run<'_> {
 
     /// Notes in the manifest how the session ended; returns the digest.
     fn end(&mut self, status: &str) -> Result<Digest, Error> {
-        let digest = self.trainer.digest()?;
+        let digest = self.trainer.digest();
         let run = &mut self.manifest.run;
         (run.status, run.steps_done) = (status.to_string(), self.trainer.steps_done());
-        run.state_digest = Some(digest.to_string());
+        run.state_digest = digest.as_ref().ok().map(Digest::to_string);
         if let Some(session) = self.manifest.sessions.last_mut() {
             session.ended = Some(now());
         }
         self.folder.write_manifest(&self.manifest)?;
-        Ok(digest)
+        digest
     }
 
     /// The last lines: the digest, the picture, the time, whether the bits are the published ones.
-    fn close(&self, (canvas, path): &(Canvas, PathBuf), digest: Digest, steps: u64, elapsed: Duration) {
-        println!("State digest: {digest}");
+    fn close(
+        &self,
+        (canvas, path): &(Canvas, PathBuf),
+        digest: Digest,
+        steps: u64,
+        elapsed: Duration,
+    ) -> Result<(), Error> {
+        super::print(&format!("State digest: {digest}\n"))?;
         if let Some(picture) = half_blocks(canvas, &Term::stderr()) {
-            eprint!("{picture}");
+            note!("{}", picture.trim_end());
         }
         let seconds = elapsed.as_secs_f64();
         let rate = if steps == 0 { 0.0 } else { steps as f64 / seconds };
-        eprintln!("{} steps in {seconds:.1} s ({rate:.0} steps/s)", grouped(steps));
-        eprintln!("Samples: {}", path.display());
+        note!("{} steps in {seconds:.1} s ({rate:.0} steps/s)", grouped(steps));
+        note!("Samples: {}", path.display());
         let published = golden::after(self.plan.steps).filter(|_| self.plan.config == Config::default());
         match published {
             Some(published) if self.data_digest.to_string() != golden::MNIST => {
-                eprintln!(
-                    "The data are not MNIST's: nothing to compare with the published digest {published}"
-                );
+                note!("The data are not MNIST's: nothing to compare with the published digest {published}");
             }
             Some(published) if published == digest.to_string() => {
-                eprintln!("The digest equals the published one: these are the same bits.");
+                note!("The digest equals the published one: these are the same bits.");
             }
             Some(published) => {
-                eprintln!("The digest DIFFERS from the published {published}: please report this.")
+                note!("The digest DIFFERS from the published {published}: please report this.")
             }
-            None => eprintln!("No digest is published for these settings."),
+            None => note!("No digest is published for these settings."),
         }
+        Ok(())
     }
 }
 
@@ -349,15 +362,10 @@ fn now() -> String {
 
 /// The tutorial's line, on stdout.
 fn report(stats: &StepStats) -> Result<(), Error> {
-    let line = format!(
+    super::print(&format!(
         "Step {}: Generator Loss: {:.6}, Discriminator Loss: {:.6}\n",
         stats.step, stats.generator_loss, stats.discriminator_loss
-    );
-    let mut stdout = std::io::stdout().lock();
-    stdout
-        .write_all(line.as_bytes())
-        .and_then(|()| stdout.flush())
-        .map_err(|error| Error::io("stdout", error))
+    ))
 }
 
 fn data_is_mnist_shaped(data: &Dataset) -> bool {

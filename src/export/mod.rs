@@ -24,22 +24,31 @@ pub fn write_whole(
     fill: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,
 ) -> Result<(), Error> {
     let mut name = path.file_name().unwrap_or_default().to_os_string();
-    name.push(".");
-    name.push(PART);
+    // Two processes that write the same name do not write into each other's file.
+    name.push(format!(".{}.{PART}", std::process::id()));
     let part = path.with_file_name(name);
     let write = || -> std::io::Result<()> {
         let mut file = BufWriter::new(fs::File::create(&part)?);
         fill(&mut file)?;
         file.into_inner()?.sync_all()?;
         fs::rename(&part, path)?;
-        // The folder's entry, too. Only Unix can open a folder for that.
-        #[cfg(unix)]
-        fs::File::open(path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")))?
-            .sync_all()?;
-        Ok(())
+        sync_folder(parent(path))
     };
     write().map_err(|error| {
         let _ = fs::remove_file(&part);
         Error::io(path, error)
     })
+}
+
+/// The folder that `path` is in.
+pub fn parent(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Makes sure that the names in a folder are on the disk. Only Unix can open a folder for that.
+///
+/// # Errors
+/// The operating system's.
+pub fn sync_folder(path: &Path) -> std::io::Result<()> {
+    if cfg!(unix) { fs::File::open(path)?.sync_all() } else { Ok(()) }
 }
