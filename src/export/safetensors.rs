@@ -1,8 +1,8 @@
 //! A checkpoint as safetensors, by the `safetensors` crate: any reader of the format finds every parameter and both
 //! moments under plain names.
 //!
-//! Tensors are `generator.hidden.weight` [latent, hidden], `generator.hidden.bias` [hidden], `generator.out.weight`
-//! [hidden, pixels], `generator.out.bias` [pixels], the same four of `discriminator`, and for each `….adam_m` and
+//! Tensors are `generator.hidden.weight` `[latent, hidden]`, `generator.hidden.bias` `[hidden]`, `generator.out.weight`
+//! `[hidden, pixels]`, `generator.out.bias` `[pixels]`, the same four of `discriminator`, and for each `….adam_m` and
 //! `….adam_v`; f32, row-major. The metadata have one entry, `checkpoint`, of lines `key=value`: `step`, `bits_version`,
 //! `state_digest`, `data_digest`, the images' `height` and `width`, every setting by the name of its flag, and last
 //! `digest`, the SHA-256 of all lines before. (One entry, because the crate writes several in random order.)
