@@ -1,7 +1,18 @@
 //! exp, sigmoid and softplus on vectors: the same operations in the same order as in `reference`, lane by lane.
 //! Uses `isa`, `vector` and `reference`.
 //!
-//! Errors are below 1 ulp: `tests/exhaustive.rs` tries every input.
+//! Largest error against f64 over all 2³² inputs (NaN left out, subnormal results in units of 2⁻¹⁴⁹), and where; every
+//! backend gives the bits of `reference` on all of them. `tests/exhaustive.rs` repeats it. AVX-512 was not run on all
+//! inputs yet, only on a stride.
+//!
+//! | function | error | at | compared on all inputs |
+//! |---|---|---|---|
+//! | [`exp`] | 0.7644 ulp | −87.71553 | wide (fused), avx2 |
+//! | [`sigmoid`] | 0.7644 ulp | −87.71553 | wide (fused), avx2 |
+//! | [`output_sigmoid`], above its cut | 0.6494 ulp | −5.8822265 | wide (fused), avx2 |
+//! | [`softplus`] | 0.7644 ulp | −87.71553 | wide (fused), avx2 |
+//! | [`ln`](reference::ln), f64, all positive f32 | 0.7414 ulp | 0.3879 | one scalar function for all |
+//! | [`ln`](reference::ln), f64, 10⁹ random f64 in (0, 1) | 0.8745 ulp | 0.7040 | one scalar function for all |
 
 use super::isa::Isa;
 use super::reference::{
