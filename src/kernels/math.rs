@@ -2,8 +2,8 @@
 //! Uses `isa`, `vector` and `reference`.
 //!
 //! Largest error against f64 over all 2³² inputs (NaN left out, subnormal results in units of 2⁻¹⁴⁹), and where; every
-//! backend gives the bits of `reference` on all of them. `tests/exhaustive.rs` repeats it. AVX-512 was not run on all
-//! inputs yet, only on a stride.
+//! backend gives the bits of `reference` on all of them. `tests/exhaustive.rs` repeats it. AVX-512 is still to be
+//! compared on all inputs, by a machine that has it.
 //!
 //! | function | error | at | compared on all inputs |
 //! |---|---|---|---|
