@@ -45,7 +45,8 @@ enum Command {
     Inspect(inspect::Inspect),
 }
 
-/// Runs the program and returns its exit code: 0 done, 2 usage, 3 bad input, 4 I/O, 5 diverged, 6 environment.
+/// Runs the program and returns its exit code: 0 done, 2 usage, 3 bad input, 4 I/O, 5 diverged, 6 environment, 130 and 143
+/// stopped by a signal.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,

@@ -12,7 +12,7 @@
 //!
 //! Where A is given as lists of non-zero terms, the tile is one row by LIST_VECTORS, and k runs over the list.
 //! With MNIST's pixels (19% not zero) the two products with real images take 0.28 of the dense ones' time and the whole
-//! step 0.80 (AVX-512, one thread); `cargo bench --bench step` repeats it.
+//! step 0.80 (AVX-512, one thread); `cargo bench -- step` repeats it.
 
 use super::isa::Isa;
 use super::lists::Lists;
