@@ -73,13 +73,16 @@ impl Train {
             let trainer = trainer(&plan, &data)?;
             let text = plan.settings().text();
             let folder = RunFolder::create(self.out.as_deref(), plan.config.seed, &text)?;
-            return start(plan, folder, &data, trainer, isa, &pool);
+            let data_digest = Digest(data.digest());
+            return start(plan, folder, &data, data_digest, trainer, isa, &pool);
         };
         let (folder, checkpoint) = find(&resume, self.out.as_deref(), settings.seed())?;
-        let plan = Plan::new(settings.or(Settings::read(&folder.config())?))?;
+        let written = Settings::read(&folder.config())?;
+        let plan = Plan::new(settings.or(written.clone()))?;
         let data = Dataset::open(&plan.data)?;
         let mut trainer = trainer(&plan, &data)?;
-        let data_digest = Digest(data.digest()).to_string();
+        let digest = Digest(data.digest());
+        let data_digest = digest.to_string();
         let refused = |field: &str, is: &str, not: &str| {
             let problem = format!("{field} is {is} in this run, not {not}: it cannot go on");
             Err(Error::input(folder.path().display().to_string(), problem))
@@ -95,7 +98,7 @@ impl Train {
         }
         let before = match &checkpoint {
             Some(checkpoint) => checkpoint.config.clone(),
-            None => Plan::new(Settings::read(&folder.config())?)?.config,
+            None => Plan::new(written)?.config,
         };
         for ((name, is), (_, wanted)) in before.pairs().iter().zip(&plan.config.pairs()) {
             if is != wanted {
@@ -113,7 +116,7 @@ impl Train {
             trainer.load(&checkpoint.state)?;
         }
         folder.write_config(&plan.settings().text())?;
-        start(plan, folder, &data, trainer, isa, &pool)
+        start(plan, folder, &data, digest, trainer, isa, &pool)
     }
 }
 
@@ -161,6 +164,7 @@ fn start(
     plan: Plan,
     folder: RunFolder,
     data: &Dataset,
+    data_digest: Digest,
     mut trainer: Trainer<'_>,
     isa: Isa,
     pool: &rayon::ThreadPool,
@@ -178,7 +182,6 @@ fn start(
         if from > 0 { format!(" from {} on", grouped(from)) } else { String::new() },
         folder.path().display(),
     );
-    let data_digest = Digest(data.digest());
     let mut sessions = RunFolder::manifest(folder.path()).map_or(Vec::new(), |manifest| manifest.sessions);
     sessions.push(Session {
         started: now(),

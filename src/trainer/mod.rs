@@ -334,7 +334,7 @@ impl<'a, M: AsMut<[Line]>> Trainer<'a, M> {
         Ok(())
     }
 
-    /// The digest of the state.
+    /// The digest of the state: SHA-256 of its canonical form, see [`Trainer::state_bytes`].
     ///
     /// # Errors
     /// [`Error::Diverged`] after divergence.
