@@ -133,7 +133,7 @@ fn functions_on_a_stride_of_all_inputs() {
 }
 
 #[test]
-#[ignore = "all 2^32 inputs of four functions: about 20 minutes on two cores"]
+#[ignore = "all 2^32 inputs of four functions: about 40 minutes on two cores"]
 fn functions_on_every_input() {
     functions(1);
 }
@@ -235,7 +235,7 @@ fn ln_on_a_stride_of_all_inputs() {
 }
 
 #[test]
-#[ignore = "all positive f32 and 10^9 random f64: about 10 minutes on two cores"]
+#[ignore = "all positive f32 and 10^9 random f64: about 5 minutes on two cores"]
 fn ln_on_every_input() {
     logarithms(1, 1_000_000_000);
 }
@@ -317,7 +317,7 @@ fn emulated_fma_equals_the_hardware_on_random_triples() {
 }
 
 #[test]
-#[ignore = "10^9 random triples: about 3 minutes on two cores"]
+#[ignore = "10^9 random triples: about a minute on two cores"]
 fn emulated_fma_equals_the_hardware_on_very_many_triples() {
     random_fma(1_000_000_000);
 }
