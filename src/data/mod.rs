@@ -10,3 +10,6 @@ pub mod idx;
 #[cfg(feature = "std")]
 pub use dataset::Dataset;
 pub use idx::Images;
+
+/// f32(1/255): a pixel's value is its byte times this, rounded.
+pub const PIXEL: f32 = 1.0 / 255.0;

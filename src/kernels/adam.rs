@@ -1,13 +1,9 @@
-//! Adam's update, on whole slices and at the end of a weight gradient's chain. Uses `isa`, `reference`, `vector`,
-//! `tiles`, `math` and `gemm`.
-//!
-//! Fused with the weight gradient, the gradient of a large layer never goes to memory.
+//! Adam's update. Uses `isa`, `reference`, `vector`, `tiles` and `math`.
 
-use super::gemm::{Epilogue, Product};
 use super::isa::Isa;
 use super::math::flush;
 use super::reference::{self, AdamRates, LARGEST_PARAMETER, SMALLEST_GRADIENT, SMALLEST_M, SMALLEST_V};
-use super::tiles::MatMut;
+use super::tiles::{Mat, MatMut};
 use super::vector::{Kernel, Vector};
 
 /// The update of up to LANES parameters; false where one left its bounds.
@@ -39,17 +35,17 @@ fn update<V: Vector>(
         & v.all(v.le(v.abs(s_new), finite))
 }
 
-/// Updates a slice of parameters with their gradient; returns whether all stayed within bounds.
+/// Updates a matrix of parameters with their gradient; returns whether all stayed within bounds.
 #[derive(Debug)]
 pub struct AdamStep<'a> {
     /// Parameters.
-    pub p: &'a mut [f32],
+    pub p: MatMut<'a>,
     /// First moments.
-    pub m: &'a mut [f32],
+    pub m: MatMut<'a>,
     /// Second moments.
-    pub v: &'a mut [f32],
+    pub v: MatMut<'a>,
     /// Gradient.
-    pub g: &'a [f32],
+    pub g: Mat<'a>,
     /// The step's constants.
     pub rates: AdamRates,
 }
@@ -61,60 +57,35 @@ impl Kernel for AdamStep<'_> {
         isa.dispatch(self)
     }
 
-    fn reference(self) -> bool {
+    fn reference(mut self) -> bool {
         let mut fine = true;
-        for (((p, m), v), &g) in self.p.iter_mut().zip(self.m).zip(self.v).zip(self.g) {
-            (*p, *m, *v) = reference::adam(*p, *m, *v, g, &self.rates);
-            fine &= reference::in_bounds(*p, *m, *v);
+        for i in 0..self.g.rows() {
+            let (p, m, v) = (self.p.row_mut(i), self.m.row_mut(i), self.v.row_mut(i));
+            for (((p, m), v), &g) in p.iter_mut().zip(m).zip(v).zip(self.g.row(i)) {
+                (*p, *m, *v) = reference::adam(*p, *m, *v, g, &self.rates);
+                fine &= reference::in_bounds(*p, *m, *v);
+            }
         }
         fine
     }
 
     #[inline(always)]
-    fn vector<V: Vector>(self, v: V) -> bool {
+    fn vector<V: Vector>(mut self, v: V) -> bool {
         let mut fine = true;
-        for j in (0..self.g.len()).step_by(V::LANES) {
-            let g = v.load(&self.g[j..]);
-            fine &= update(v, &mut self.p[j..], &mut self.m[j..], &mut self.v[j..], g, &self.rates);
+        let strides = [self.p.stride(), self.m.stride(), self.v.stride()];
+        for i in 0..self.g.rows() {
+            let (p, m, s) = (self.p.row_mut(i), self.m.row_mut(i), self.v.row_mut(i));
+            let g = self.g.row(i);
+            let next_rows = [(p.as_ptr(), strides[0]), (m.as_ptr(), strides[1]), (s.as_ptr(), strides[2])];
+            for j in (0..g.len()).step_by(V::LANES) {
+                let g = v.load(&g[j..]);
+                // A row of a piece is too short for the hardware to notice the stream: ask for the row after the next.
+                for (next, stride) in next_rows {
+                    v.prefetch(next.wrapping_add(2 * stride + j));
+                }
+                fine &= update(v, &mut p[j..], &mut m[j..], &mut s[j..], g, &self.rates);
+            }
         }
         fine
-    }
-}
-
-/// The end of a weight gradient's chain: the gradient updates its parameter.
-#[derive(Debug)]
-pub struct AdamUpdate<'a> {
-    /// Parameters, of the gradient's shape.
-    pub p: MatMut<'a>,
-    /// First moments.
-    pub m: MatMut<'a>,
-    /// Second moments.
-    pub v: MatMut<'a>,
-    /// The step's constants.
-    pub rates: AdamRates,
-    /// Set to false where a parameter or moment left its bounds.
-    pub fine: bool,
-}
-
-impl Epilogue for AdamUpdate<'_> {
-    const STORES: bool = false;
-    fn run(isa: Isa, product: Product<'_, Self>) {
-        isa.dispatch(product)
-    }
-
-    fn scalar(&mut self, i: usize, j: usize, acc: f32) -> f32 {
-        let g = acc + 0.0;
-        let (p, m, v) = reference::adam(self.p.row(i)[j], self.m.row(i)[j], self.v.row(i)[j], g, &self.rates);
-        (self.p.row_mut(i)[j], self.m.row_mut(i)[j], self.v.row_mut(i)[j]) = (p, m, v);
-        self.fine &= reference::in_bounds(p, m, v);
-        g
-    }
-
-    #[inline(always)]
-    fn vector<V: Vector>(&mut self, v: V, i: usize, j: usize, acc: V::F32) -> V::F32 {
-        let g = v.add(acc, v.splat(0.0));
-        let (p, m, s) = (self.p.row_mut(i), self.m.row_mut(i), self.v.row_mut(i));
-        self.fine &= update(v, &mut p[j..], &mut m[j..], &mut s[j..], g, &self.rates);
-        g
     }
 }

@@ -26,10 +26,39 @@ unsafe fn first(n: usize) -> __m256i {
     unsafe { _mm256_loadu_si256(WINDOW.as_ptr().add(8 - n).cast()) }
 }
 
+/// [`Vector::transpose_8x8`], for both backends of x86.
+///
+/// # Safety
+/// As there; the CPU must have AVX.
+#[inline(always)]
+pub unsafe fn transpose_8x8(from: *const f32, from_stride: usize, to: *mut f32, to_stride: usize) {
+    // SAFETY: the caller vouches for the pointers and for AVX.
+    unsafe {
+        // Half rows i and i + 4 side by side: what is left are 4 × 4 blocks within each half of the registers.
+        let half = |i: usize, j: usize| {
+            let low = _mm256_castps128_ps256(_mm_loadu_ps(from.add(i * from_stride + j)));
+            _mm256_insertf128_ps::<1>(low, _mm_loadu_ps(from.add((i + 4) * from_stride + j)))
+        };
+        for j in [0, 4] {
+            let (a, b, c, d) = (half(0, j), half(1, j), half(2, j), half(3, j));
+            let (ab_low, ab_high) = (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
+            let (cd_low, cd_high) = (_mm256_unpacklo_ps(c, d), _mm256_unpackhi_ps(c, d));
+            let columns = [
+                _mm256_shuffle_ps::<0b01_00_01_00>(ab_low, cd_low),
+                _mm256_shuffle_ps::<0b11_10_11_10>(ab_low, cd_low),
+                _mm256_shuffle_ps::<0b01_00_01_00>(ab_high, cd_high),
+                _mm256_shuffle_ps::<0b11_10_11_10>(ab_high, cd_high),
+            ];
+            for (n, column) in columns.into_iter().enumerate() {
+                _mm256_storeu_ps(to.add((j + n) * to_stride), column);
+            }
+        }
+    }
+}
+
 impl Vector for Avx2 {
     const LANES: usize = 8;
     const TILE_VECTORS: usize = 2;
-    const LIST_VECTORS: usize = 8;
     const BLOCK_TERMS: usize = 256;
     type F32 = __m256;
     type Mask = __m256;
@@ -62,6 +91,18 @@ impl Vector for Avx2 {
     unsafe fn store_part(self, p: *mut f32, n: usize, x: Self::F32) {
         // SAFETY: a masked lane is not written; the caller vouches for the others.
         unsafe { _mm256_maskstore_ps(p, first(n), x) }
+    }
+
+    #[inline(always)]
+    unsafe fn transpose_8x8(self, from: *const f32, from_stride: usize, to: *mut f32, to_stride: usize) {
+        // SAFETY: the caller vouches for the pointers, the token for the instructions.
+        unsafe { transpose_8x8(from, from_stride, to, to_stride) }
+    }
+
+    #[inline(always)]
+    fn prefetch(self, p: *const f32) {
+        // SAFETY: a prefetch reads nothing that the program sees; the token proves the instruction.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
     }
 
     #[inline(always)]

@@ -27,7 +27,6 @@ fn first(n: usize) -> __mmask16 {
 impl Vector for Avx512 {
     const LANES: usize = 16;
     const TILE_VECTORS: usize = 4;
-    const LIST_VECTORS: usize = 16;
     const BLOCK_TERMS: usize = 128;
     type F32 = __m512;
     type Mask = __mmask16;
@@ -60,6 +59,18 @@ impl Vector for Avx512 {
     unsafe fn store_part(self, p: *mut f32, n: usize, x: Self::F32) {
         // SAFETY: a masked lane is not written; the caller vouches for the others.
         unsafe { _mm512_mask_storeu_ps(p, first(n), x) }
+    }
+
+    #[inline(always)]
+    unsafe fn transpose_8x8(self, from: *const f32, from_stride: usize, to: *mut f32, to_stride: usize) {
+        // SAFETY: the caller vouches for the pointers, the token for AVX.
+        unsafe { super::avx2::transpose_8x8(from, from_stride, to, to_stride) }
+    }
+
+    #[inline(always)]
+    fn prefetch(self, p: *const f32) {
+        // SAFETY: a prefetch reads nothing that the program sees; the token proves the instruction.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
     }
 
     #[inline(always)]

@@ -1,4 +1,5 @@
-//! The rest of a dense layer: activations and their gradients at the end of a product, logits, losses, bias gradients.
+//! The rest of a dense layer: activations and their gradients at the end of a product, logits, losses, bias
+//! gradients, transposition.
 //! Uses `isa`, `reference`, `vector`, `tiles`, `math` and `gemm`.
 
 use super::gemm::{Epilogue, Product};
@@ -16,7 +17,6 @@ pub struct HiddenForward<'a> {
 }
 
 impl Epilogue for HiddenForward<'_> {
-    const STORES: bool = true;
     fn run(isa: Isa, product: Product<'_, Self>) {
         isa.dispatch(product)
     }
@@ -29,24 +29,54 @@ impl Epilogue for HiddenForward<'_> {
     }
 }
 
-/// `y[i][j] = output_sigmoid(chain + bias[i])`: generated pixels, a row per pixel.
+/// `x[i][j] = chain + bias[j]`: a layer before its activation.
 #[derive(Debug)]
-pub struct PixelForward<'a> {
-    /// One per row.
+pub struct Affine<'a> {
+    /// One per column.
     pub bias: &'a [f32],
 }
 
-impl Epilogue for PixelForward<'_> {
-    const STORES: bool = true;
+impl Epilogue for Affine<'_> {
     fn run(isa: Isa, product: Product<'_, Self>) {
         isa.dispatch(product)
     }
-    fn scalar(&mut self, i: usize, _: usize, acc: f32) -> f32 {
-        reference::output_sigmoid((acc + 0.0) + self.bias[i])
+    fn scalar(&mut self, _: usize, j: usize, acc: f32) -> f32 {
+        (acc + 0.0) + self.bias[j]
     }
     #[inline(always)]
-    fn vector<V: Vector>(&mut self, v: V, i: usize, _: usize, acc: V::F32) -> V::F32 {
-        math::output_sigmoid(v, v.add(v.add(acc, v.splat(0.0)), v.splat(self.bias[i])))
+    fn vector<V: Vector>(&mut self, v: V, _: usize, j: usize, acc: V::F32) -> V::F32 {
+        v.add(v.add(acc, v.splat(0.0)), v.load(&self.bias[j..]))
+    }
+}
+
+/// `x[i][j] = output_sigmoid(x[i][j])`: generated pixels. Not at the end of the product, because there its long chains of
+/// operations wait for each other among the accumulators.
+#[derive(Debug)]
+pub struct PixelActivation<'a> {
+    /// rows × pixels.
+    pub x: MatMut<'a>,
+}
+
+impl Kernel for PixelActivation<'_> {
+    type Output = ();
+
+    fn run_on(self, isa: Isa) {
+        isa.dispatch(self)
+    }
+
+    fn reference(mut self) {
+        for i in 0..self.x.rows() {
+            self.x.row_mut(i).iter_mut().for_each(|x| *x = reference::output_sigmoid(*x));
+        }
+    }
+
+    #[inline(always)]
+    fn vector<V: Vector>(mut self, v: V) {
+        for i in 0..self.x.rows() {
+            for x in self.x.row_mut(i).chunks_mut(V::LANES) {
+                v.store(x, math::output_sigmoid(v, v.load(x)));
+            }
+        }
     }
 }
 
@@ -58,7 +88,6 @@ pub struct PixelBackward<'a> {
 }
 
 impl Epilogue for PixelBackward<'_> {
-    const STORES: bool = true;
     fn run(isa: Isa, product: Product<'_, Self>) {
         isa.dispatch(product)
     }
@@ -84,7 +113,6 @@ pub struct HiddenBackward<'a> {
 }
 
 impl Epilogue for HiddenBackward<'_> {
-    const STORES: bool = true;
     fn run(isa: Isa, product: Product<'_, Self>) {
         isa.dispatch(product)
     }
@@ -272,19 +300,61 @@ impl Kernel for ColumnSums<'_> {
     }
 }
 
-/// The sum of each row, adding ascending columns from +0: the bias gradient of pixels, a row per pixel. Eight rows at a
-/// time hide the latency of the add; the order within a row is the definition's, on every backend.
-pub fn row_sums(x: Mat<'_>, sums: &mut [f32]) {
-    const ROWS: usize = 8;
-    assert_eq!(sums.len(), x.rows());
-    for (block, sums) in sums.chunks_mut(ROWS).enumerate() {
-        let rows: [&[f32]; ROWS] = core::array::from_fn(|r| x.row(block * ROWS + r.min(sums.len() - 1)));
-        let mut acc = [0.0f32; ROWS];
-        for j in 0..x.cols() {
-            for (acc, row) in acc.iter_mut().zip(&rows) {
-                *acc += row[j];
+/// `to[j][i] = from[i][j]`. Moves bits, computes nothing.
+#[derive(Debug)]
+pub struct Transpose<'a> {
+    /// rows × columns.
+    pub from: Mat<'a>,
+    /// columns × rows.
+    pub to: MatMut<'a>,
+}
+
+impl Transpose<'_> {
+    fn check(&self) {
+        assert!(self.from.rows() == self.to.cols() && self.from.cols() == self.to.rows());
+    }
+    /// One by one, rows `first_row..` of the columns `first_col..first_col + cols`.
+    fn rest(&mut self, first_row: usize, first_col: usize, cols: usize) {
+        for i in first_row..self.from.rows() {
+            for j in first_col..first_col + cols {
+                self.to.row_mut(j)[i] = self.from.row(i)[j];
             }
         }
-        sums.copy_from_slice(&acc[..sums.len()]);
+    }
+}
+
+impl Kernel for Transpose<'_> {
+    type Output = ();
+
+    fn run_on(self, isa: Isa) {
+        isa.dispatch(self)
+    }
+
+    fn reference(mut self) {
+        self.check();
+        self.rest(0, 0, self.from.cols());
+    }
+
+    /// In squares of 16 × 16, so that whole cache lines are read and written.
+    #[inline(always)]
+    fn vector<V: Vector>(mut self, v: V) {
+        const SQUARE: usize = 16;
+        self.check();
+        let (rows, cols) = (self.from.rows() / SQUARE * SQUARE, self.from.cols() / SQUARE * SQUARE);
+        for j in (0..cols).step_by(SQUARE) {
+            for i in (0..rows).step_by(SQUARE) {
+                for (di, dj) in [(0, 0), (8, 0), (0, 8), (8, 8)] {
+                    let (i, j) = (i + di, j + dj);
+                    // SAFETY: rows i..i + 8 and columns j..j + 8 of `from` exist, and those of `to` in turn.
+                    unsafe {
+                        let from = self.from.as_ptr().add(i * self.from.stride() + j);
+                        let to = self.to.as_mut_ptr().add(j * self.to.stride() + i);
+                        v.transpose_8x8(from, self.from.stride(), to, self.to.stride());
+                    }
+                }
+            }
+            self.rest(rows, j, SQUARE);
+        }
+        self.rest(0, cols, self.from.cols() - cols);
     }
 }

@@ -10,15 +10,21 @@
 //!             C = acc, or after the last block: epilogue(acc + 0.0)
 //! ```
 //!
-//! Where A is given as lists of non-zero terms, the tile is one row by LIST_VECTORS, and k runs over the list.
-//! With MNIST's pixels (19% not zero) the two products with real images take 0.28 of the dense ones' time and the whole
-//! step 0.80 (AVX-512, one thread); `cargo bench -- step` repeats it.
+//! Where A is given as lists of non-zero terms, the tile is a pair of rows by up to LIST_VECTORS vectors, and k runs over
+//! the pair's list. A block of B is small enough for all rows to find it in the L1 cache.
 
 use super::isa::Isa;
-use super::lists::Lists;
+use super::lists::{Lists, PAIR};
 use super::reference;
 use super::tiles::{Mat, MatMut};
 use super::vector::{Kernel, Vector};
+
+/// Vectors side by side in the tile of a product over lists: twelve accumulators, enough to hide the latency of the fma.
+const LIST_VECTORS: usize = 6;
+/// Values of a block of B that the rows of such a product find in the L1 cache: 16 KiB.
+const L1_VALUES: usize = 4_096;
+/// f32s per cache line.
+const LINE: usize = 16;
 
 /// The left operand A of a product.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +35,17 @@ pub enum Left<'a> {
     Columns(Mat<'a>),
     /// The non-zero terms of each row of A.
     Lists(Lists<'a>),
+}
+
+impl<'a> Left<'a> {
+    /// Rows `first..first + rows` of A.
+    pub fn sub_rows(self, first: usize, rows: usize) -> Left<'a> {
+        match self {
+            Left::Rows(x) => Left::Rows(x.sub_rows(first, rows)),
+            Left::Columns(x) => Left::Columns(x.sub_cols(first, rows)),
+            Left::Lists(lists) => Left::Lists(lists.sub_rows(first, rows)),
+        }
+    }
 }
 
 /// Where the chains start.
@@ -42,8 +59,6 @@ pub enum Start {
 
 /// What happens to a finished chain.
 pub trait Epilogue: Sized {
-    /// Whether the result goes into C.
-    const STORES: bool;
     /// Runs a product that ends so: `isa.dispatch(product)`, for the reason that [`Kernel::run_on`] gives.
     fn run(isa: Isa, product: Product<'_, Self>);
     /// One element by the scalar definition: `acc` is the chain.
@@ -57,7 +72,6 @@ pub trait Epilogue: Sized {
 pub struct Unfinished;
 
 impl Epilogue for Unfinished {
-    const STORES: bool = true;
     fn run(isa: Isa, product: Product<'_, Self>) {
         isa.dispatch(product)
     }
@@ -75,7 +89,6 @@ impl Epilogue for Unfinished {
 pub struct Sum;
 
 impl Epilogue for Sum {
-    const STORES: bool = true;
     fn run(isa: Isa, product: Product<'_, Self>) {
         isa.dispatch(product)
     }
@@ -111,7 +124,7 @@ impl<E: Epilogue> Product<'_, E> {
         match self.left {
             Left::Rows(x) => assert!(x.rows() == m && x.cols() == k),
             Left::Columns(x) => assert!(x.cols() == m && x.rows() == k),
-            Left::Lists(lists) => assert_eq!(lists.len.len(), m),
+            Left::Lists(lists) => assert_eq!(lists.rows(), m),
         }
     }
 }
@@ -134,14 +147,13 @@ impl<E: Epilogue> Kernel for Product<'_, E> {
                     Left::Rows(x) => reference::chain(k, start, |k| x.row(i)[k], |k| b.row(k)[j]),
                     Left::Columns(x) => reference::chain(k, start, |k| x.row(k)[i], |k| b.row(k)[j]),
                     Left::Lists(lists) => {
-                        let (index, value) = lists.row(i);
-                        reference::chain(index.len(), start, |t| value[t], |t| b.row(index[t] as usize)[j])
+                        let (index, value) = lists.pair(i / PAIR);
+                        let (a, b) = (|t: usize| value[t][i % PAIR], |t: usize| b.row(index[t] as usize)[j]);
+                        reference::chain(index.len(), start, a, b)
                     }
                 };
                 let x = self.epilogue.scalar(i, j, acc);
-                if E::STORES {
-                    self.out.row_mut(i)[j] = x;
-                }
+                self.out.row_mut(i)[j] = x;
             }
         }
     }
@@ -150,15 +162,35 @@ impl<E: Epilogue> Kernel for Product<'_, E> {
     fn vector<V: Vector>(mut self, v: V) {
         self.check();
         if let Left::Lists(lists) = self.left {
-            return match V::LIST_VECTORS {
-                16 => self.over_lists::<V, 16>(v, lists),
-                _ => self.over_lists::<V, 8>(v, lists),
-            };
+            return self.over_lists(v, lists);
         }
         match V::TILE_VECTORS {
             4 => self.dense::<V, 4>(v),
             2 => self.dense::<V, 2>(v),
             _ => self.dense::<V, 1>(v),
+        }
+    }
+}
+
+/// A block of B that will be needed next: its rows are prefetched a few at a time, while the block before is in use.
+/// The hardware does not foresee rows that are this far apart.
+#[derive(Clone, Copy)]
+struct Ahead {
+    at: *const f32,
+    stride: usize,
+    rows: usize,
+    cols: usize,
+}
+
+impl Ahead {
+    /// Prefetches the `part`th of `parts` shares.
+    #[inline(always)]
+    fn prefetch<V: Vector>(self, v: V, part: usize, parts: usize) {
+        for row in self.rows * part / parts..self.rows * (part + 1) / parts {
+            let row = self.at.wrapping_add(row * self.stride);
+            for col in (0..self.cols).step_by(LINE) {
+                v.prefetch(row.wrapping_add(col));
+            }
         }
     }
 }
@@ -190,6 +222,14 @@ impl<E: Epilogue> Product<'_, E> {
         }
     }
 
+    /// The block of B from (row, column) on, as far as there is one.
+    fn ahead(&self, (row, col): (usize, usize), rows: usize, cols: usize) -> Ahead {
+        let (b, left) = (self.right, self.right.cols().saturating_sub(col));
+        let at = b.as_ptr().wrapping_add(row * b.stride() + col);
+        let rows = if left == 0 { 0 } else { rows.min(b.rows().saturating_sub(row)) };
+        Ahead { at, stride: b.stride(), rows, cols: cols.min(left) }
+    }
+
     #[inline(always)]
     fn panel<V: Vector, const NV: usize, const PART: bool>(&mut self, v: V, j: usize) {
         let (a, a_row, a_term) = match self.left {
@@ -202,8 +242,11 @@ impl<E: Epilogue> Product<'_, E> {
         loop {
             let count = V::BLOCK_TERMS.min(k - done);
             let (first, last) = (done == 0, done + count == k);
+            let next = if last { (0, j + NV * V::LANES) } else { (done + count, j) };
+            let ahead = self.ahead(next, V::BLOCK_TERMS, NV * V::LANES);
             let mut i = 0;
             while i < m {
+                ahead.prefetch(v, i / 6, m.div_ceil(6));
                 // SAFETY: `check` found A to be m × k and B to be k × n; i < m, j < n and done + count ≤ k.
                 let terms = unsafe {
                     Terms {
@@ -279,10 +322,8 @@ impl<E: Epilogue> Product<'_, E> {
             for (r, row) in acc.iter().enumerate() {
                 for (q, &x) in row.iter().enumerate() {
                     let x = if last { self.epilogue.vector(v, i + r, j + q * lanes, x) } else { x };
-                    if !last || E::STORES {
-                        let at = c.add(r * stride + q * lanes);
-                        if PART { v.store_part(at, part, x) } else { v.store_ptr(at, x) }
-                    }
+                    let at = c.add(r * stride + q * lanes);
+                    if PART { v.store_part(at, part, x) } else { v.store_ptr(at, x) }
                 }
             }
         }
@@ -290,69 +331,118 @@ impl<E: Epilogue> Product<'_, E> {
     }
 
     #[inline(always)]
-    fn over_lists<V: Vector, const NV: usize>(&mut self, v: V, lists: Lists<'_>) {
-        let n = self.out.cols();
-        let k = self.right.rows();
-        for i in 0..self.out.rows() {
-            let (index, value) = lists.row(i);
-            assert!(index.iter().all(|&t| (t as usize) < k));
-            let mut j = 0;
-            while j < n {
-                // SAFETY: i < m, every index is below k, and each arm takes as many columns as are left at least.
-                j += unsafe {
-                    match n - j {
-                        left if left >= NV * V::LANES => {
-                            self.list_tile::<V, NV, false>(v, i, j, index, value)
+    fn over_lists<V: Vector>(&mut self, v: V, lists: Lists<'_>) {
+        let (m, k, n) = (self.out.rows(), self.right.rows(), self.out.cols());
+        for g in 0..m.div_ceil(PAIR) {
+            let largest = lists.pair(g).0.iter().fold(0, |largest, &t| largest.max(t as usize + 1));
+            assert!(largest <= k);
+        }
+        // Panels of nearly the same width: one of a single vector would wait for its two accumulators.
+        let vectors = n / V::LANES;
+        let panels = vectors.div_ceil(LIST_VECTORS);
+        for panel in 0..panels {
+            let (from, to) = (vectors * panel / panels, vectors * (panel + 1) / panels);
+            let j = from * V::LANES;
+            match to - from {
+                6 => self.list_panel::<V, 6, false>(v, lists, j),
+                5 => self.list_panel::<V, 5, false>(v, lists, j),
+                4 => self.list_panel::<V, 4, false>(v, lists, j),
+                3 => self.list_panel::<V, 3, false>(v, lists, j),
+                2 => self.list_panel::<V, 2, false>(v, lists, j),
+                _ => self.list_panel::<V, 1, false>(v, lists, j),
+            }
+        }
+        if vectors * V::LANES < n {
+            self.list_panel::<V, 1, true>(v, lists, vectors * V::LANES);
+        }
+    }
+
+    #[inline(always)]
+    fn list_panel<V: Vector, const NV: usize, const PART: bool>(&mut self, v: V, lists: Lists<'_>, j: usize) {
+        /// Rows that take turns on a block of B.
+        const ROWS: usize = 64;
+        let (m, k) = (self.out.rows(), self.right.rows());
+        let blocks = k.div_ceil(L1_VALUES / (LIST_VECTORS * V::LANES)).max(1);
+        for first_row in (0..m).step_by(ROWS) {
+            // Where each pair's list goes on.
+            let mut next = [0; ROWS / PAIR];
+            for block in 0..blocks {
+                let terms = Part { first: block == 0, last: block + 1 == blocks, end: k * (block + 1) / blocks };
+                let after = if terms.last { (0, j + NV * V::LANES) } else { (terms.end, j) };
+                let ahead = self.ahead(after, k.div_ceil(blocks), NV * V::LANES);
+                for (n, (i, next)) in (first_row..m).step_by(PAIR).zip(&mut next).enumerate() {
+                    ahead.prefetch(v, n, ROWS / PAIR);
+                    let list = lists.pair(i / PAIR);
+                    // SAFETY: i < m, the panel's columns lie inside C, and `over_lists` found every index below k.
+                    *next = unsafe {
+                        if i + 1 < m {
+                            self.list_tile::<V, 2, NV, PART>(v, i, j, list, *next, terms)
+                        } else {
+                            self.list_tile::<V, 1, NV, PART>(v, i, j, list, *next, terms)
                         }
-                        left if left >= 4 * V::LANES => self.list_tile::<V, 4, false>(v, i, j, index, value),
-                        left if left >= V::LANES => self.list_tile::<V, 1, false>(v, i, j, index, value),
-                        _ => self.list_tile::<V, 1, true>(v, i, j, index, value),
-                    }
-                };
+                    };
+                }
             }
         }
     }
 
-    /// One row by NV vectors from (i, j) on; PART: the one vector has fewer columns than lanes. Returns NV·LANES.
+    /// MR rows, the pair or its first, by NV vectors from (i, j) on, over the pair's terms from the `t`th on that lie in
+    /// this part; PART: the one vector has fewer columns than lanes. Returns how many terms of the list are done.
     ///
     /// # Safety
-    /// `i` < m, the columns must lie inside C, every index must be below k.
+    /// `i + MR` ≤ m, the columns must lie inside C, every index must be below k.
     #[inline(always)]
-    unsafe fn list_tile<V: Vector, const NV: usize, const PART: bool>(
+    unsafe fn list_tile<V: Vector, const MR: usize, const NV: usize, const PART: bool>(
         &mut self,
         v: V,
         i: usize,
         j: usize,
-        index: &[u16],
-        value: &[f32],
+        (index, value): (&[u16], &[[f32; PAIR]]),
+        mut t: usize,
+        terms: Part,
     ) -> usize {
         let lanes = V::LANES;
         let part = self.out.cols() - j;
-        let mut acc = [v.splat(0.0); NV];
+        let stride = self.out.stride();
+        let mut acc = [[v.splat(0.0); NV]; MR];
         // SAFETY: the caller vouches for i, j and the indices; a partial vector only touches `part` columns.
         unsafe {
-            let c = self.out.as_mut_ptr().add(i * self.out.stride() + j);
-            if self.start == Start::Partial {
-                for (q, x) in acc.iter_mut().enumerate() {
-                    *x = if PART { v.load_part(c, part) } else { v.load_ptr(c.add(q * lanes)) };
+            let c = self.out.as_mut_ptr().add(i * stride + j);
+            if !(terms.first && self.start == Start::Zero) {
+                for (r, row) in acc.iter_mut().enumerate() {
+                    for (q, x) in row.iter_mut().enumerate() {
+                        let at = c.add(r * stride + q * lanes);
+                        *x = if PART { v.load_part(at, part) } else { v.load_ptr(at) };
+                    }
                 }
             }
             let b = self.right.as_ptr().add(j);
-            for (&t, &x) in index.iter().zip(value) {
-                let b = b.add(t as usize * self.right.stride());
-                let left = v.splat(x);
-                for (q, acc) in acc.iter_mut().enumerate() {
+            while t < index.len().min(value.len()) && (index[t] as usize) < terms.end {
+                let b = b.add(index[t] as usize * self.right.stride());
+                for q in 0..NV {
                     let right = if PART { v.load_part(b, part) } else { v.load_ptr(b.add(q * lanes)) };
-                    *acc = v.fma(left, right, *acc);
+                    for (row, &x) in acc.iter_mut().zip(&value[t]) {
+                        row[q] = v.fma(v.splat(x), right, row[q]);
+                    }
                 }
+                t += 1;
             }
-            for (q, &x) in acc.iter().enumerate() {
-                let x = self.epilogue.vector(v, i, j + q * lanes, x);
-                if E::STORES {
-                    if PART { v.store_part(c, part, x) } else { v.store_ptr(c.add(q * lanes), x) }
+            for (r, row) in acc.iter().enumerate() {
+                for (q, &x) in row.iter().enumerate() {
+                    let x = if terms.last { self.epilogue.vector(v, i + r, j + q * lanes, x) } else { x };
+                    let at = c.add(r * stride + q * lanes);
+                    if PART { v.store_part(at, part, x) } else { v.store_ptr(at, x) }
                 }
             }
         }
-        NV * lanes
+        t
     }
+}
+
+/// Part of the chains over lists: the terms below `end` that are left.
+#[derive(Clone, Copy)]
+struct Part {
+    first: bool,
+    last: bool,
+    end: usize,
 }

@@ -189,25 +189,3 @@ impl Divide for Columns<'_> {
         (Columns(left), Columns(right))
     }
 }
-
-/// `to[j][i] = from[i][j]`, block by block so that both sides stay in the cache. Moves bits, computes nothing.
-pub fn transpose(from: Mat<'_>, mut to: MatMut<'_>) {
-    assert!(from.rows() == to.cols() && from.cols() == to.rows());
-    const BLOCK: usize = 16;
-    for first_row in (0..from.rows()).step_by(BLOCK) {
-        let rows = BLOCK.min(from.rows() - first_row);
-        for first_col in (0..from.cols()).step_by(BLOCK) {
-            let cols = BLOCK.min(from.cols() - first_col);
-            let mut tile = [[0.0f32; BLOCK]; BLOCK];
-            for i in 0..rows {
-                let row = &from.row(first_row + i)[first_col..first_col + cols];
-                for (column, &x) in tile.iter_mut().zip(row) {
-                    column[i] = x;
-                }
-            }
-            for (j, column) in tile.iter().enumerate().take(cols) {
-                to.row_mut(first_col + j)[first_row..first_row + rows].copy_from_slice(&column[..rows]);
-            }
-        }
-    }
-}

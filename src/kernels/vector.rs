@@ -24,8 +24,6 @@ pub trait Vector: Copy + Send + Sync {
     const LANES: usize;
     /// Vectors side by side in the register tile of a dense product (6 rows high): 1, 2 or 4.
     const TILE_VECTORS: usize;
-    /// Vectors side by side in the one-row tile of a product over lists: 8 or 16.
-    const LIST_VECTORS: usize;
     /// Terms of a chain that are added before the next columns: a block of the right operand stays in the L1 cache.
     const BLOCK_TERMS: usize;
     /// A vector.
@@ -55,6 +53,23 @@ pub trait Vector: Copy + Send + Sync {
     /// # Safety
     /// `p` must be valid for writing `n` values.
     unsafe fn store_part(self, p: *mut f32, n: usize, x: Self::F32);
+    /// Writes eight rows of eight values as columns: `to[j·to_stride + i] = from[i·from_stride + j]`.
+    ///
+    /// # Safety
+    /// All those places must be valid, for reading and for writing.
+    #[inline(always)]
+    unsafe fn transpose_8x8(self, from: *const f32, from_stride: usize, to: *mut f32, to_stride: usize) {
+        for i in 0..8 {
+            for j in 0..8 {
+                // SAFETY: the caller vouches for these places.
+                unsafe { *to.add(j * to_stride + i) = *from.add(i * from_stride + j) };
+            }
+        }
+    }
+    /// Asks for the cache line at `p`, which need not be a valid address.
+    fn prefetch(self, p: *const f32) {
+        let _ = p;
+    }
     /// a + b.
     fn add(self, a: Self::F32, b: Self::F32) -> Self::F32;
     /// a − b.

@@ -21,7 +21,6 @@ const FUSED: bool = cfg!(any(
 impl Vector for Portable {
     const LANES: usize = 8;
     const TILE_VECTORS: usize = 2;
-    const LIST_VECTORS: usize = 8;
     const BLOCK_TERMS: usize = 256;
     type F32 = f32x8;
     type Mask = f32x8;

@@ -5,7 +5,7 @@
 
 use crate::config::{Config, MAX_SIZE};
 use crate::error::Error;
-use crate::kernels::lists::ListsMut;
+use crate::kernels::lists::{ListsMut, PAIR};
 use crate::kernels::reference::{in_bounds, sqrt};
 use crate::kernels::tiles::{Line, Mat, MatMut};
 use crate::rng::{Purpose, Stream};
@@ -78,9 +78,11 @@ impl<'a> Carver<'a> {
         &mut bytemuck::cast_slice_mut(self.lines(words_lines(n)))[..n]
     }
     fn lists(&mut self, rows: usize, capacity: usize) -> ListsMut<'a> {
-        let places = rows * capacity;
+        let pairs = rows.div_ceil(PAIR);
+        let places = pairs * capacity;
         let index = &mut bytemuck::cast_slice_mut(self.lines(places.div_ceil(2 * LINE)))[..places];
-        ListsMut { index, value: self.floats(places), len: self.words(rows), capacity }
+        let value = bytemuck::cast_slice_mut(self.floats(PAIR * places));
+        ListsMut::new(index, value, self.words(pairs), rows, capacity)
     }
     fn tensor(&mut self, rows: usize, cols: usize) -> TensorMut<'a> {
         TensorMut { p: self.mat(rows, cols), m: self.mat(rows, cols), v: self.mat(rows, cols) }
@@ -97,7 +99,8 @@ const fn words_lines(n: usize) -> usize {
     n.div_ceil(LINE)
 }
 const fn lists_lines(rows: usize, capacity: usize) -> usize {
-    (rows * capacity).div_ceil(2 * LINE) + floats_lines(rows * capacity) + words_lines(rows)
+    let pairs = rows.div_ceil(PAIR);
+    (pairs * capacity).div_ceil(2 * LINE) + floats_lines(PAIR * pairs * capacity) + words_lines(pairs)
 }
 const fn tensor_lines(rows: usize, cols: usize) -> usize {
     3 * mat_lines(rows, cols)
@@ -154,18 +157,18 @@ arena! {
     hidden_weight: mat(MatMut<'a>, mat_lines, |s| s.latent, s.generator_hidden);
     /// generator.hidden.bias, one row.
     hidden_bias: mat(MatMut<'a>, mat_lines, |s| 1, s.generator_hidden);
-    /// generator.out.weight transposed, [pixels, hidden].
-    out_weight_t: mat(MatMut<'a>, mat_lines, |s| s.pixels, s.generator_hidden);
+    /// generator.out.weight, [hidden, pixels].
+    out_weight: mat(MatMut<'a>, mat_lines, |s| s.generator_hidden, s.pixels);
     /// generator.out.bias, one row.
     out_bias: mat(MatMut<'a>, mat_lines, |s| 1, s.pixels);
     /// Noise, [batch, latent].
     z: mat(MatMut<'a>, mat_lines, |s| s.batch, s.latent);
     /// Hidden values, [batch, hidden].
     hidden: mat(MatMut<'a>, mat_lines, |s| s.batch, s.generator_hidden);
-    /// The same transposed, [hidden, batch].
-    hidden_t: mat(MatMut<'a>, mat_lines, |s| s.generator_hidden, s.batch);
-    /// Generated images, [pixels, batch].
-    fake_t: mat(MatMut<'a>, mat_lines, |s| s.pixels, s.batch);
+    /// The non-zero ones by image.
+    hidden_lists: lists(ListsMut<'a>, lists_lines, |s| s.batch, s.generator_hidden);
+    /// Generated images, [batch, pixels].
+    fake: mat(MatMut<'a>, mat_lines, |s| s.batch, s.pixels);
 }
 
 arena! {
@@ -175,8 +178,8 @@ arena! {
     g_hidden_weight: tensor(TensorMut<'a>, tensor_lines, |s| s.latent, s.generator_hidden);
     /// generator.hidden.bias, one row.
     g_hidden_bias: tensor(TensorMut<'a>, tensor_lines, |s| 1, s.generator_hidden);
-    /// generator.out.weight transposed, [pixels, hidden].
-    g_out_weight_t: tensor(TensorMut<'a>, tensor_lines, |s| s.pixels, s.generator_hidden);
+    /// generator.out.weight, [hidden, pixels].
+    g_out_weight: tensor(TensorMut<'a>, tensor_lines, |s| s.generator_hidden, s.pixels);
     /// generator.out.bias, one row.
     g_out_bias: tensor(TensorMut<'a>, tensor_lines, |s| 1, s.pixels);
     /// discriminator.hidden.weight, [pixels, hidden].
@@ -191,20 +194,18 @@ arena! {
     order: words(&'a mut [u32], words_lines, |s| s.images);
     /// The images of the step.
     batch: words(&'a mut [u32], words_lines, |s| s.batch);
-    /// Non-zero pixels by image.
-    real_by_image: lists(ListsMut<'a>, lists_lines, |s| s.batch, s.pixels);
-    /// Non-zero images by pixel.
-    real_by_pixel: lists(ListsMut<'a>, lists_lines, |s| s.pixels, s.batch);
-    /// Real images, [batch, pixels]; only written where zeros are kept.
+    /// The generator's output weight transposed, [pixels, hidden]: a copy of what it is before the step's update.
+    g_out_weight_t: mat(MatMut<'a>, mat_lines, |s| s.pixels, s.generator_hidden);
+    /// The discriminator's hidden weight transposed, [hidden, pixels]: such a copy.
+    d_hidden_weight_t: mat(MatMut<'a>, mat_lines, |s| s.discriminator_hidden, s.pixels);
+    /// Real images, [batch, pixels].
     real: mat(MatMut<'a>, mat_lines, |s| s.batch, s.pixels);
     /// Noise, [batch, latent].
     z: mat(MatMut<'a>, mat_lines, |s| s.batch, s.latent);
     /// The generator's hidden values, [batch, hidden].
     g_hidden: mat(MatMut<'a>, mat_lines, |s| s.batch, s.generator_hidden);
-    /// The same transposed, [hidden, batch].
-    g_hidden_t: mat(MatMut<'a>, mat_lines, |s| s.generator_hidden, s.batch);
-    /// Generated images, [pixels, batch].
-    fake_t: mat(MatMut<'a>, mat_lines, |s| s.pixels, s.batch);
+    /// Generated images, [batch, pixels].
+    fake: mat(MatMut<'a>, mat_lines, |s| s.batch, s.pixels);
     /// The discriminator's hidden values of real images, [batch, hidden].
     d_hidden_real: mat(MatMut<'a>, mat_lines, |s| s.batch, s.discriminator_hidden);
     /// The same of generated images.
@@ -217,18 +218,30 @@ arena! {
     dd_hidden_fake: mat(MatMut<'a>, mat_lines, |s| s.batch, s.discriminator_hidden);
     /// ∂(G loss)/∂(D's hidden of generated images before its ReLU), [batch, hidden].
     dg_d_hidden: mat(MatMut<'a>, mat_lines, |s| s.batch, s.discriminator_hidden);
-    /// The same transposed, [hidden, batch].
-    dg_d_hidden_t: mat(MatMut<'a>, mat_lines, |s| s.discriminator_hidden, s.batch);
-    /// ∂(G loss)/∂(generated pixels before their sigmoid), [pixels, batch].
-    d_fake_t: mat(MatMut<'a>, mat_lines, |s| s.pixels, s.batch);
+    /// ∂(G loss)/∂(generated pixels before their sigmoid), [batch, pixels].
+    d_fake: mat(MatMut<'a>, mat_lines, |s| s.batch, s.pixels);
     /// ∂(G loss)/∂(G's hidden before its ReLU), [batch, hidden].
     dg_hidden: mat(MatMut<'a>, mat_lines, |s| s.batch, s.generator_hidden);
-    /// Chains of a large weight gradient between its blocks, [pixels, hidden].
-    partial: mat(MatMut<'a>, mat_lines, |s| s.pixels, s.hidden_max());
-    /// The same for generator.hidden.weight, [latent, hidden].
-    partial_latent: mat(MatMut<'a>, mat_lines, |s| s.latent, s.hidden_max());
-    /// The same for discriminator.out.weight, one row.
-    partial_out: mat(MatMut<'a>, mat_lines, |s| 1, s.discriminator_hidden);
+    /// Non-zero pixels by image: of the real images, then of the generated ones, then of `d_fake`.
+    by_image: lists(ListsMut<'a>, lists_lines, |s| s.batch, s.pixels);
+    /// Non-zero pixels of the real images by pixel.
+    real_by_pixel: lists(ListsMut<'a>, lists_lines, |s| s.pixels, s.batch);
+    /// Those of the generated images.
+    fake_by_pixel: lists(ListsMut<'a>, lists_lines, |s| s.pixels, s.batch);
+    /// Non-zero values of `g_hidden` by image.
+    g_hidden_by_image: lists(ListsMut<'a>, lists_lines, |s| s.batch, s.generator_hidden);
+    /// The same by unit.
+    g_hidden_by_unit: lists(ListsMut<'a>, lists_lines, |s| s.generator_hidden, s.batch);
+    /// Non-zero values of `dg_d_hidden` by image.
+    dg_d_hidden_by_image: lists(ListsMut<'a>, lists_lines, |s| s.batch, s.discriminator_hidden);
+    /// Gradient of generator.hidden.weight, [latent, hidden].
+    d_g_hidden_weight: mat(MatMut<'a>, mat_lines, |s| s.latent, s.generator_hidden);
+    /// Gradient of generator.out.weight, [hidden, pixels].
+    d_g_out_weight: mat(MatMut<'a>, mat_lines, |s| s.generator_hidden, s.pixels);
+    /// Gradient of discriminator.hidden.weight, [pixels, hidden].
+    d_d_hidden_weight: mat(MatMut<'a>, mat_lines, |s| s.pixels, s.discriminator_hidden);
+    /// Gradient of discriminator.out.weight transposed, one row.
+    d_d_out_weight_t: mat(MatMut<'a>, mat_lines, |s| 1, s.discriminator_hidden);
     /// Gradient of generator.out.bias.
     d_g_out_bias: floats(&'a mut [f32], floats_lines, |s| s.pixels);
     /// Gradient of generator.hidden.bias.
@@ -354,7 +367,7 @@ impl Tensor {
 
     /// Whether it is stored transposed.
     const fn is_transposed(self) -> bool {
-        matches!(self, Tensor::GeneratorOutWeight | Tensor::DiscriminatorOutWeight)
+        matches!(self, Tensor::DiscriminatorOutWeight)
     }
 }
 
@@ -419,7 +432,7 @@ impl<'a> Arena<'a> {
         match tensor {
             Tensor::GeneratorHiddenWeight => &mut self.g_hidden_weight,
             Tensor::GeneratorHiddenBias => &mut self.g_hidden_bias,
-            Tensor::GeneratorOutWeight => &mut self.g_out_weight_t,
+            Tensor::GeneratorOutWeight => &mut self.g_out_weight,
             Tensor::GeneratorOutBias => &mut self.g_out_bias,
             Tensor::DiscriminatorHiddenWeight => &mut self.d_hidden_weight,
             Tensor::DiscriminatorHiddenBias => &mut self.d_hidden_bias,

@@ -1,11 +1,13 @@
 //! Training: [`Trainer::step`] is the algorithm on one screen. Uses everything above it: `config`, `parallel`,
 //! `kernels`, `rng`, `data`, `model`.
 
+mod phase;
 mod sampler;
 mod state;
 
 use core::sync::atomic::{AtomicBool, Ordering};
 
+pub use phase::{Phase, Watch, Work};
 pub use sampler::Sampler;
 pub use state::Digest;
 
@@ -15,14 +17,17 @@ use crate::data::batches::Epoch;
 use crate::error::Error;
 use crate::kernels::Isa;
 use crate::kernels::dense::ColumnSums;
-use crate::kernels::lists::{ListsMut, PIXEL};
+use crate::kernels::gemm::Left;
+use crate::data::PIXEL;
 use crate::kernels::reference::AdamRates;
-use crate::kernels::tiles::{Line, MatMut, transpose};
-use crate::model::discriminator::{self, Real};
+use crate::kernels::tiles::{Line, MatMut};
+use crate::model::discriminator;
 use crate::model::generator::{self, Sampling};
+use crate::model::layers;
+pub use crate::model::layers::Zeros;
 use crate::model::layout::{Arena, Part, Sizes, Tensor, TensorView, arena_lines};
 use crate::model::loss;
-use crate::model::update::{Update, real_logit_gradient, real_weight_gradient};
+use crate::model::update::Update;
 use crate::parallel::{Join, for_each_block};
 use crate::rng::Purpose;
 
@@ -35,15 +40,6 @@ pub struct StepStats {
     pub generator_loss: f32,
     /// Mean of −log D(x) − log(1 − D(G(z))) before the step's update.
     pub discriminator_loss: f32,
-}
-
-/// What to do with terms of a sum that are exactly zero. The bits are the same.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Zeros {
-    /// Leave them out.
-    LeftOut,
-    /// Add them.
-    Kept,
 }
 
 /// A run: two networks, their optimisers, and the place in the stream of batches.
@@ -162,39 +158,53 @@ impl<'a, M: AsMut<[Line]>> Trainer<'a, M> {
     /// # Errors
     /// [`Error::Diverged`], then and at every later call.
     pub fn step<J: Join>(&mut self, join: &J) -> Result<StepStats, Error> {
+        self.step_watched(join, &())
+    }
+
+    /// As [`Trainer::step`], and tells `watch` which phase has just ended and what it did. The phases of one thread
+    /// ([`Serial`](crate::Serial)) come one after the other.
+    ///
+    /// # Errors
+    /// As [`Trainer::step`].
+    pub fn step_watched<J: Join, W: Watch>(&mut self, join: &J, watch: &W) -> Result<StepStats, Error> {
         self.check()?;
         let step = self.step + 1;
-        let (isa, config) = (self.isa, &self.config);
+        let (isa, zeros, config, images) = (self.isa, self.zeros, &self.config, self.images);
         let Arena {
             g_hidden_weight,
             g_hidden_bias,
-            g_out_weight_t,
+            g_out_weight,
             g_out_bias,
-            mut d_hidden_weight,
+            d_hidden_weight,
             d_hidden_bias,
             d_out_weight_t,
             d_out_bias,
-            mut z,
             order,
             batch,
+            mut g_out_weight_t,
+            mut d_hidden_weight_t,
             mut real,
-            mut real_by_image,
-            mut real_by_pixel,
+            mut z,
             mut g_hidden,
-            mut g_hidden_t,
-            mut fake_t,
+            mut fake,
             mut d_hidden_real,
             mut d_hidden_fake,
             mut rows,
             mut dd_hidden_real,
             mut dd_hidden_fake,
             mut dg_d_hidden,
-            mut dg_d_hidden_t,
-            mut d_fake_t,
+            mut d_fake,
             mut dg_hidden,
-            mut partial,
-            partial_latent,
-            mut partial_out,
+            mut by_image,
+            mut real_by_pixel,
+            mut fake_by_pixel,
+            mut g_hidden_by_image,
+            mut g_hidden_by_unit,
+            mut dg_d_hidden_by_image,
+            d_g_hidden_weight,
+            d_g_out_weight,
+            d_d_hidden_weight,
+            d_d_out_weight_t,
             d_g_out_bias,
             d_g_hidden_bias,
             d_d_hidden_bias,
@@ -202,91 +212,119 @@ impl<'a, M: AsMut<[Line]>> Trainer<'a, M> {
 
         let (d_weight, d_bias) = (d_hidden_weight.p.view(), d_hidden_bias.p.row(0));
         let (out_weight, out_bias) = (d_out_weight_t.p.row(0), d_out_bias.p.row(0)[0]);
-        let (g_weight_t, zeros, images) = (g_out_weight_t.p.view(), self.zeros, self.images);
         self.epoch.batch(step, config.seed, order, batch);
+watch.done(Phase::Batch, || Work::default());
 
         join.join(
-            // Real images: through the discriminator and back, to its gradients' chains over the real rows.
+            // Real images: through the discriminator, and back to its hidden layer.
             || {
-                let real = match zeros {
-                    Zeros::Kept => {
-                        expand(images, batch, &mut real);
-                        Real::Dense(real.view())
-                    }
-                    Zeros::LeftOut => {
-                        list(join, images, batch, real_by_image.reborrow());
-                        real_by_pixel.set_transpose(real_by_image.view());
-                        Real::Lists { by_image: real_by_image.view(), by_pixel: real_by_pixel.view() }
-                    }
-                };
-                discriminator::hidden_forward_real(
-                    join,
-                    isa,
-                    real,
-                    d_weight,
-                    d_bias,
-                    d_hidden_real.reborrow(),
-                );
+                expand(join, images, batch, real.reborrow());
+                let x = layers::rows(join, zeros, real.view(), by_image.reborrow());
+watch.done(Phase::RealLists, || Work::default());
+                layers::hidden_forward(join, isa, x, d_weight, d_bias, d_hidden_real.reborrow());
+watch.done(Phase::RealForward, || x.work(d_weight.cols()));
                 let hidden = d_hidden_real.view();
                 discriminator::logits(join, isa, hidden, out_weight, out_bias, rows.logits_real);
                 loss::backward(isa, rows.logits_real, true, rows.loss_real, rows.d_real.row_mut(0));
-                let (d_logits, d_hidden) = (rows.d_real.view(), &mut dd_hidden_real);
-                let d_row = d_logits.row(0);
-                discriminator::hidden_backward(join, isa, d_row, out_weight, hidden, d_hidden.reborrow());
-                real_weight_gradient(join, isa, real, d_hidden.view(), partial.reborrow());
-                real_logit_gradient(isa, d_logits, hidden, partial_out.reborrow());
-                d_d_hidden_bias.fill(0.0);
-                isa.run(ColumnSums { x: d_hidden.view(), sums: d_d_hidden_bias });
+                let (d_row, d_hidden) = (rows.d_real.row(0), dd_hidden_real.reborrow());
+                discriminator::hidden_backward(join, isa, d_row, out_weight, hidden, d_hidden);
+watch.done(Phase::RealLoss, || Work::default());
+                layers::transposed(join, isa, d_weight, d_hidden_weight_t.reborrow());
+watch.done(Phase::Transpose, || Work::default());
             },
             // Noise: through the generator.
             || {
                 generator::noise(join, config.seed, |row| Purpose::Noise(step, row), z.reborrow());
+watch.done(Phase::Noise, || Work::default());
                 let (weight, bias) = (g_hidden_weight.p.view(), g_hidden_bias.p.row(0));
-                generator::hidden_forward(join, isa, z.view(), weight, bias, g_hidden.reborrow());
-                let (hidden, hidden_t, bias) = (g_hidden.view(), g_hidden_t.reborrow(), g_out_bias.p.row(0));
-                generator::out_forward(join, isa, hidden, hidden_t, g_weight_t, bias, fake_t.reborrow());
+                layers::hidden_forward(join, isa, Left::Rows(z.view()), weight, bias, g_hidden.reborrow());
+watch.done(Phase::GHidden, || Left::Rows(z.view()).work(weight.cols()));
+                let hidden = layers::rows(join, zeros, g_hidden.view(), g_hidden_by_image.reborrow());
+watch.done(Phase::HiddenLists, || Work::default());
+                let (weight, bias) = (g_out_weight.p.view(), g_out_bias.p.row(0));
+                layers::pixels_forward(join, isa, hidden, weight, bias, fake.reborrow());
+watch.done(Phase::PixelsForward, || hidden.work(weight.cols()));
+                layers::transposed(join, isa, weight, g_out_weight_t.reborrow());
+watch.done(Phase::Transpose, || Work::default());
             },
         );
 
         // Generated images: through the discriminator, and back for both losses.
-        let fake = fake_t.view();
-        discriminator::hidden_forward_fake(join, isa, fake, d_weight, d_bias, d_hidden_fake.reborrow());
+        let (fake, g_hidden) = (fake.view(), g_hidden.view());
+        let x = layers::rows(join, zeros, fake, by_image.reborrow());
+watch.done(Phase::FakeLists, || Work::default());
+        layers::hidden_forward(join, isa, x, d_weight, d_bias, d_hidden_fake.reborrow());
+watch.done(Phase::FakeForward, || x.work(d_weight.cols()));
         let hidden = d_hidden_fake.view();
         discriminator::logits(join, isa, hidden, out_weight, out_bias, rows.logits_fake);
         loss::backward(isa, rows.logits_fake, false, rows.loss_fake, rows.d_fake.row_mut(0));
         loss::backward(isa, rows.logits_fake, true, rows.loss_generator, rows.d_generator.row_mut(0));
-        let (d_logits, d_hidden) = (rows.d_fake.view(), &mut dd_hidden_fake);
-        discriminator::hidden_backward(join, isa, d_logits.row(0), out_weight, hidden, d_hidden.reborrow());
-        let (d_row, dg) = (rows.d_generator.row(0), &mut dg_d_hidden);
-        discriminator::hidden_backward(join, isa, d_row, out_weight, hidden, dg.reborrow());
-        transpose(dg.view(), dg_d_hidden_t.reborrow());
+        let (d_row, d_hidden) = (rows.d_fake.row(0), dd_hidden_fake.reborrow());
+        discriminator::hidden_backward(join, isa, d_row, out_weight, hidden, d_hidden);
+        let (d_row, d_hidden) = (rows.d_generator.row(0), dg_d_hidden.reborrow());
+        discriminator::hidden_backward(join, isa, d_row, out_weight, hidden, d_hidden);
+watch.done(Phase::FakeLoss, || Work::default());
 
-        // From here on a weight is updated as soon as nothing needs its old value.
+        // Nothing reads a weight from here on: what goes backward takes the transposed copies.
         let rates = AdamRates::new(config.learning_rate, config.beta1, config.beta2, config.epsilon, step);
         let diverged = AtomicBool::new(false);
         let update = Update { isa, rates, diverged: &diverged };
-        let (by_fake, d_pixels) = ((fake, d_hidden.view()), (d_fake_t.reborrow(), &mut *d_g_out_bias));
-        let (weight, chains) = (d_hidden_weight.reborrow(), partial.reborrow());
-        update.pixels_backward_then_weight(join, weight, chains, by_fake, dg_d_hidden_t.view(), d_pixels);
-        let (d_pixels, g_h) = (d_fake_t.view(), g_hidden.view());
         join.join(
-            || generator::hidden_backward(join, isa, d_pixels, g_weight_t, g_h, dg_hidden.reborrow()),
             || {
-                isa.run(ColumnSums { x: d_hidden.view(), sums: d_d_hidden_bias });
+                let x_real = layers::columns(join, zeros, real.view(), real_by_pixel.reborrow());
+                let x_fake = layers::columns(join, zeros, fake, fake_by_pixel.reborrow());
+watch.done(Phase::FakeLists, || Work::default());
+                let (d_real, d_fake) = (dd_hidden_real.view(), dd_hidden_fake.view());
+                let parts = [(x_real, d_real), (x_fake, d_fake)];
+                update.weight(join, d_hidden_weight, d_d_hidden_weight, &parts);
+watch.done(Phase::DUpdate, || Work { flop: x_real.work(d_real.cols()).flop + x_fake.work(d_real.cols()).flop, ..Work::default() });
+                d_d_hidden_bias.fill(0.0);
+                isa.run(ColumnSums { x: d_real, sums: d_d_hidden_bias });
+                isa.run(ColumnSums { x: d_fake, sums: d_d_hidden_bias });
                 update.bias(d_hidden_bias, d_d_hidden_bias);
-                update.logit_weight(d_out_weight_t, partial_out, d_logits, hidden);
-                let terms = rows.d_real.row(0).iter().chain(d_logits.row(0));
+                let (d_real, d_fake) = (rows.d_real.view(), rows.d_fake.view());
+                let parts =
+                    [(Left::Rows(d_real), d_hidden_real.view()), (Left::Rows(d_fake), d_hidden_fake.view())];
+                update.weight(join, d_out_weight_t, d_d_out_weight_t, &parts);
+                let terms = d_real.row(0).iter().chain(d_fake.row(0));
                 update.bias(d_out_bias, &[terms.fold(0.0, |sum: f32, &d| sum + d)]);
+watch.done(Phase::DRest, || Work::default());
             },
-        );
-        join.join(
-            || update.weight(join, g_out_weight_t, partial, d_pixels, g_h),
             || {
-                update.bias(g_out_bias, d_g_out_bias);
-                update.weight_by_rows(join, g_hidden_weight, partial_latent, z.view(), dg_hidden.view());
-                d_g_hidden_bias.fill(0.0);
-                isa.run(ColumnSums { x: dg_hidden.view(), sums: d_g_hidden_bias });
-                update.bias(g_hidden_bias, d_g_hidden_bias);
+                let d_hidden = layers::rows(join, zeros, dg_d_hidden.view(), dg_d_hidden_by_image.reborrow());
+                let weight_t = d_hidden_weight_t.view();
+watch.done(Phase::DHiddenLists, || Work::default());
+                layers::pixels_backward(join, isa, d_hidden, weight_t, fake, d_fake.reborrow());
+watch.done(Phase::PixelsBackward, || d_hidden.work(weight_t.cols()));
+                let d_fake = d_fake.view();
+                join.join(
+                    || {
+                        let g_hidden_t = layers::columns(join, zeros, g_hidden, g_hidden_by_unit.reborrow());
+watch.done(Phase::HiddenLists, || Work::default());
+                        update.weight(join, g_out_weight, d_g_out_weight, &[(g_hidden_t, d_fake)]);
+watch.done(Phase::GOutUpdate, || g_hidden_t.work(d_fake.cols()));
+                        d_g_out_bias.fill(0.0);
+                        isa.run(ColumnSums { x: d_fake, sums: d_g_out_bias });
+                        update.bias(g_out_bias, d_g_out_bias);
+watch.done(Phase::GRest, || Work::default());
+                    },
+                    || {
+                        let d_pixels = layers::rows(join, zeros, d_fake, by_image.reborrow());
+                        let weight_t = g_out_weight_t.view();
+watch.done(Phase::DFakeLists, || Work::default());
+                        let d_hidden = dg_hidden.reborrow();
+                        layers::hidden_backward(join, isa, d_pixels, weight_t, g_hidden, d_hidden);
+watch.done(Phase::GHiddenBackward, || d_pixels.work(weight_t.cols()));
+                        let d_hidden = dg_hidden.view();
+                        let z = Left::Columns(z.view());
+                        update.weight(join, g_hidden_weight, d_g_hidden_weight, &[(z, d_hidden)]);
+watch.done(Phase::GHiddenUpdate, || z.work(d_hidden.cols()));
+                        d_g_hidden_bias.fill(0.0);
+                        isa.run(ColumnSums { x: d_hidden, sums: d_g_hidden_bias });
+                        update.bias(g_hidden_bias, d_g_hidden_bias);
+watch.done(Phase::GRest, || Work::default());
+                    },
+                );
             },
         );
         let generator_loss = loss::mean(&[rows.loss_generator], batch.len());
@@ -310,25 +348,17 @@ impl<'a, M: AsMut<[Line]>> Trainer<'a, M> {
             return Err(Error::usage("out", "expected a whole number of images"));
         }
         let Arena {
-            g_hidden_weight,
-            g_hidden_bias,
-            g_out_weight_t,
-            g_out_bias,
-            z,
-            g_hidden,
-            g_hidden_t,
-            fake_t,
-            ..
+            g_hidden_weight, g_hidden_bias, g_out_weight, g_out_bias, z, g_hidden, g_hidden_by_image, fake, ..
         } = Arena::carve(self.memory.as_mut(), &self.sizes);
         let mut sampling = Sampling {
             hidden_weight: g_hidden_weight.p.view(),
             hidden_bias: g_hidden_bias.p.row(0),
-            out_weight_t: g_out_weight_t.p.view(),
+            out_weight: g_out_weight.p.view(),
             out_bias: g_out_bias.p.row(0),
             z,
             hidden: g_hidden,
-            hidden_t: g_hidden_t,
-            fake_t,
+            hidden_lists: g_hidden_by_image,
+            fake,
         };
         sampling.run(join, self.isa, seed, first, out);
         Ok(())
@@ -409,20 +439,12 @@ impl<'a, M: AsMut<[Line]>> Trainer<'a, M> {
     }
 }
 
-/// The non-zero pixels of the batch's images.
-fn list<J: Join>(join: &J, images: Images<'_>, batch: &[u32], lists: ListsMut<'_>) {
-    for_each_block(join, lists, 16, &|first, mut lists: ListsMut<'_>| {
-        for row in 0..lists.len.len() {
-            lists.set_image(row, images.image(batch[first + row] as usize));
+/// The batch's images, a pixel as its byte times [`PIXEL`].
+fn expand<J: Join>(join: &J, images: Images<'_>, batch: &[u32], real: MatMut<'_>) {
+    for_each_block(join, real, 32, &|first, mut real: MatMut<'_>| {
+        for row in 0..real.rows() {
+            let image = images.image(batch[first + row] as usize);
+            real.row_mut(row).iter_mut().zip(image).for_each(|(x, &byte)| *x = byte as f32 * PIXEL);
         }
     });
-}
-
-/// The batch's images with their zeros.
-fn expand(images: Images<'_>, batch: &[u32], real: &mut MatMut<'_>) {
-    for (row, &image) in batch.iter().enumerate() {
-        for (x, &pixel) in real.row_mut(row).iter_mut().zip(images.image(image as usize)) {
-            *x = pixel as f32 * PIXEL;
-        }
-    }
 }

@@ -77,11 +77,11 @@ impl<M: AsMut<[Line]>> Sampler<M> {
         values: impl ExactSizeIterator<Item = f32> + Clone,
     ) -> Result<(), Error> {
         let arena = SamplerArena::carve(self.memory.as_mut(), &self.sizes);
-        let (mut stored, transposed) = match tensor {
-            Tensor::GeneratorHiddenWeight => (arena.hidden_weight, false),
-            Tensor::GeneratorHiddenBias => (arena.hidden_bias, false),
-            Tensor::GeneratorOutWeight => (arena.out_weight_t, true),
-            Tensor::GeneratorOutBias => (arena.out_bias, false),
+        let mut stored = match tensor {
+            Tensor::GeneratorHiddenWeight => arena.hidden_weight,
+            Tensor::GeneratorHiddenBias => arena.hidden_bias,
+            Tensor::GeneratorOutWeight => arena.out_weight,
+            Tensor::GeneratorOutBias => arena.out_bias,
             _ => return Err(Error::input(tensor.name(), "not a tensor of the generator")),
         };
         if values.len() != stored.rows() * stored.cols() {
@@ -90,11 +90,9 @@ impl<M: AsMut<[Line]>> Sampler<M> {
         if !values.clone().all(|x| Part::Parameter.admits(x)) {
             return Err(Error::input(tensor.name(), "a value is beyond ±2^20 or not a number"));
         }
-        let columns = if transposed { stored.rows() } else { stored.cols() };
+        let columns = stored.cols();
         for (n, x) in values.enumerate() {
-            let (i, j) = (n / columns, n % columns);
-            let (i, j) = if transposed { (j, i) } else { (i, j) };
-            stored.row_mut(i)[j] = x;
+            stored.row_mut(n / columns)[n % columns] = x;
         }
         Ok(())
     }
@@ -116,12 +114,12 @@ impl<M: AsMut<[Line]>> Sampler<M> {
         let mut sampling = Sampling {
             hidden_weight: arena.hidden_weight.view(),
             hidden_bias: arena.hidden_bias.row(0),
-            out_weight_t: arena.out_weight_t.view(),
+            out_weight: arena.out_weight.view(),
             out_bias: arena.out_bias.row(0),
             z: arena.z,
             hidden: arena.hidden,
-            hidden_t: arena.hidden_t,
-            fake_t: arena.fake_t,
+            hidden_lists: arena.hidden_lists,
+            fake: arena.fake,
         };
         sampling.run(join, self.isa, seed, first, out);
         Ok(())
