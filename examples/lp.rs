@@ -15,7 +15,7 @@ fn main() {
         let isa = Isa::best();
         for left in [Left::Lists(lists.view()), Left::Rows(x)] {
         let mut best = f64::MAX;
-        for _ in 0..40 { let t = Instant::now();
+        let mut junk=vec![1u8; 16<<20]; for _ in 0..40 { if std::env::args().len()>1 { for x in junk.iter_mut() { *x = x.wrapping_add(1) } } let t = Instant::now();
             isa.run(Product { left, right: Mat::new(&b[bo..], k, n, stride), out: MatMut::new(&mut c[co..], m, n, stride), start: Start::Zero, epilogue: &mut Sum });
             best = best.min(t.elapsed().as_secs_f64()); }
         println!("{m} {n} {k} {dens}: {:.1} GFLOP/s done  {:.1} dense", left.work(n).flop as f64/best/1e9, (2*m*n*k) as f64/best/1e9);

@@ -1,60 +1,64 @@
-//! The rest of a dense layer: activations and their gradients at the end of a product, logits, losses, bias
-//! gradients, transposition.
-//! Uses `isa`, `reference`, `vector`, `tiles`, `math` and `gemm`.
+//! What a dense layer is beside its products: activations and their gradients, logits, losses, bias gradients, transposed
+//! weights. Uses `isa`, `reference`, `vector`, `tiles` and `math`.
 
-use super::gemm::{Epilogue, Product};
 use super::isa::Isa;
 use super::math;
 use super::reference::{self, SMALLEST_GRADIENT};
 use super::tiles::{Mat, MatMut};
 use super::vector::{Kernel, Vector};
 
-/// `h[i][j] = relu(chain + bias[j])`: a hidden layer.
+/// `x[i][j] = f(i, j.., x[i][j])`.
+#[inline(always)]
+fn each<V: Vector>(v: V, x: &mut MatMut<'_>, f: impl Fn(usize, usize, V::F32) -> V::F32) {
+    for i in 0..x.rows() {
+        let row = x.row_mut(i);
+        for j in (0..row.len()).step_by(V::LANES) {
+            let y = f(i, j, v.load(&row[j..]));
+            v.store(&mut row[j..], y);
+        }
+    }
+}
+
+/// `x[i][j] = f(i, j, x[i][j])`, by scalars.
+fn each_scalar(x: &mut MatMut<'_>, f: impl Fn(usize, usize, f32) -> f32) {
+    for i in 0..x.rows() {
+        x.row_mut(i).iter_mut().enumerate().for_each(|(j, x)| *x = f(i, j, *x));
+    }
+}
+
+/// `x[i][j] = relu(x[i][j] + bias[j])`: a hidden layer after its product.
 #[derive(Debug)]
-pub struct HiddenForward<'a> {
+pub struct HiddenActivation<'a> {
+    /// rows × hidden.
+    pub x: MatMut<'a>,
     /// One per column.
     pub bias: &'a [f32],
 }
 
-impl Epilogue for HiddenForward<'_> {
-    fn run(isa: Isa, product: Product<'_, Self>) {
-        isa.dispatch(product)
+impl Kernel for HiddenActivation<'_> {
+    type Output = ();
+
+    fn run_on(self, isa: Isa) {
+        isa.dispatch(self)
     }
-    fn scalar(&mut self, _: usize, j: usize, acc: f32) -> f32 {
-        reference::relu((acc + 0.0) + self.bias[j])
+
+    fn reference(mut self) {
+        each_scalar(&mut self.x, |_, j, x| reference::relu(x + self.bias[j]));
     }
+
     #[inline(always)]
-    fn vector<V: Vector>(&mut self, v: V, _: usize, j: usize, acc: V::F32) -> V::F32 {
-        math::relu(v, v.add(v.add(acc, v.splat(0.0)), v.load(&self.bias[j..])))
+    fn vector<V: Vector>(mut self, v: V) {
+        each(v, &mut self.x, |_, j, x| math::relu(v, v.add(x, v.load(&self.bias[j..]))));
     }
 }
 
-/// `x[i][j] = chain + bias[j]`: a layer before its activation.
-#[derive(Debug)]
-pub struct Affine<'a> {
-    /// One per column.
-    pub bias: &'a [f32],
-}
-
-impl Epilogue for Affine<'_> {
-    fn run(isa: Isa, product: Product<'_, Self>) {
-        isa.dispatch(product)
-    }
-    fn scalar(&mut self, _: usize, j: usize, acc: f32) -> f32 {
-        (acc + 0.0) + self.bias[j]
-    }
-    #[inline(always)]
-    fn vector<V: Vector>(&mut self, v: V, _: usize, j: usize, acc: V::F32) -> V::F32 {
-        v.add(v.add(acc, v.splat(0.0)), v.load(&self.bias[j..]))
-    }
-}
-
-/// `x[i][j] = output_sigmoid(x[i][j])`: generated pixels. Not at the end of the product, because there its long chains of
-/// operations wait for each other among the accumulators.
+/// `x[i][j] = output_sigmoid(x[i][j] + bias[j])`: generated pixels after their product.
 #[derive(Debug)]
 pub struct PixelActivation<'a> {
     /// rows × pixels.
     pub x: MatMut<'a>,
+    /// One per column.
+    pub bias: &'a [f32],
 }
 
 impl Kernel for PixelActivation<'_> {
@@ -65,65 +69,74 @@ impl Kernel for PixelActivation<'_> {
     }
 
     fn reference(mut self) {
-        for i in 0..self.x.rows() {
-            self.x.row_mut(i).iter_mut().for_each(|x| *x = reference::output_sigmoid(*x));
-        }
+        each_scalar(&mut self.x, |_, j, x| reference::output_sigmoid(x + self.bias[j]));
     }
 
     #[inline(always)]
     fn vector<V: Vector>(mut self, v: V) {
-        for i in 0..self.x.rows() {
-            for x in self.x.row_mut(i).chunks_mut(V::LANES) {
-                v.store(x, math::output_sigmoid(v, v.load(x)));
-            }
-        }
+        each(v, &mut self.x, |_, j, x| math::output_sigmoid(v, v.add(x, v.load(&self.bias[j..]))));
     }
 }
 
-/// `d[i][j] = chain·s + 0` with `s = y(1 − y)`, and +0 where s is 0: the gradient through the output sigmoid.
+/// `d[i][j] = d[i][j]·s + 0` with `s = y(1 − y)`, and +0 where s is 0: the gradient through the output sigmoid.
 #[derive(Debug)]
 pub struct PixelBackward<'a> {
-    /// The pixels that [`PixelForward`] made, of the gradient's shape.
+    /// The gradient, rows × pixels.
+    pub d: MatMut<'a>,
+    /// The pixels that [`PixelActivation`] made, of the gradient's shape.
     pub y: Mat<'a>,
 }
 
-impl Epilogue for PixelBackward<'_> {
-    fn run(isa: Isa, product: Product<'_, Self>) {
-        isa.dispatch(product)
+impl Kernel for PixelBackward<'_> {
+    type Output = ();
+
+    fn run_on(self, isa: Isa) {
+        isa.dispatch(self)
     }
-    fn scalar(&mut self, i: usize, j: usize, acc: f32) -> f32 {
-        let y = self.y.row(i)[j];
-        let s = y * (1.0 - y);
-        if s <= 0.0 { 0.0 } else { (acc + 0.0) * s + 0.0 }
+
+    fn reference(mut self) {
+        each_scalar(&mut self.d, |i, j, d| {
+            let y = self.y.row(i)[j];
+            let s = y * (1.0 - y);
+            if s <= 0.0 { 0.0 } else { d * s + 0.0 }
+        });
     }
+
     #[inline(always)]
-    fn vector<V: Vector>(&mut self, v: V, i: usize, j: usize, acc: V::F32) -> V::F32 {
+    fn vector<V: Vector>(mut self, v: V) {
         let zero = v.splat(0.0);
-        let y = v.load(&self.y.row(i)[j..]);
-        let s = v.mul(y, v.sub(v.splat(1.0), y));
-        v.select(v.le(s, zero), zero, v.add(v.mul(v.add(acc, zero), s), zero))
+        each(v, &mut self.d, |i, j, d| {
+            let y = v.load(&self.y.row(i)[j..]);
+            let s = v.mul(y, v.sub(v.splat(1.0), y));
+            v.select(v.le(s, zero), zero, v.add(v.mul(d, s), zero))
+        });
     }
 }
 
-/// `d[i][j] = chain` where `h[i][j] > 0`, else +0: the gradient through a hidden layer's ReLU.
+/// `d[i][j]` stays where `h[i][j] > 0` and is else +0: the gradient through a hidden layer's ReLU.
 #[derive(Debug)]
 pub struct HiddenBackward<'a> {
+    /// The gradient, rows × hidden.
+    pub d: MatMut<'a>,
     /// The hidden values, of the gradient's shape.
     pub h: Mat<'a>,
 }
 
-impl Epilogue for HiddenBackward<'_> {
-    fn run(isa: Isa, product: Product<'_, Self>) {
-        isa.dispatch(product)
+impl Kernel for HiddenBackward<'_> {
+    type Output = ();
+
+    fn run_on(self, isa: Isa) {
+        isa.dispatch(self)
     }
-    fn scalar(&mut self, i: usize, j: usize, acc: f32) -> f32 {
-        if self.h.row(i)[j] > 0.0 { acc + 0.0 } else { 0.0 }
+
+    fn reference(mut self) {
+        each_scalar(&mut self.d, |i, j, d| if self.h.row(i)[j] > 0.0 { d } else { 0.0 });
     }
+
     #[inline(always)]
-    fn vector<V: Vector>(&mut self, v: V, i: usize, j: usize, acc: V::F32) -> V::F32 {
+    fn vector<V: Vector>(mut self, v: V) {
         let zero = v.splat(0.0);
-        let h = v.load(&self.h.row(i)[j..]);
-        v.select(v.lt(zero, h), v.add(acc, zero), zero)
+        each(v, &mut self.d, |i, j, d| v.select(v.lt(zero, v.load(&self.h.row(i)[j..])), d, zero));
     }
 }
 

@@ -1,5 +1,4 @@
-//! Products: `C[m, n] = chain over k of A[m, k]·B[k, n]`, and what is done with each finished chain.
-//! Uses `isa`, `reference`, `vector`, `tiles` and `lists`.
+//! Products: `C[m, n] = chain over k of A[m, k]·B[k, n]`. Uses `isa`, `reference`, `vector`, `tiles` and `lists`.
 //!
 //! ```text
 //! for each panel of columns:                 (TILE_VECTORS vectors wide)
@@ -7,7 +6,7 @@
 //!         for each 6 rows:                   (accumulators in registers, a lane is an output)
 //!             acc = +0, or C where the chain goes on
 //!             for k ascending: acc[i][j] = fma(A[i, k], B[k, j], acc[i][j])
-//!             C = acc, or after the last block: epilogue(acc + 0.0)
+//!             C = acc, or after the last block acc + 0.0
 //! ```
 //!
 //! Where A is given as lists of non-zero terms, the tile is a pair of rows by up to LIST_VECTORS vectors, and k runs over
@@ -57,53 +56,13 @@ pub enum Start {
     Partial,
 }
 
-/// What happens to a finished chain.
-pub trait Epilogue: Sized {
-    /// Runs a product that ends so: `isa.dispatch(product)`, for the reason that [`Kernel::run_on`] gives.
-    fn run(isa: Isa, product: Product<'_, Self>);
-    /// One element by the scalar definition: `acc` is the chain.
-    fn scalar(&mut self, i: usize, j: usize, acc: f32) -> f32;
-    /// Elements (i, j..j + LANES), or up to the last column: `acc` holds the chains.
-    fn vector<V: Vector>(&mut self, v: V, i: usize, j: usize, acc: V::F32) -> V::F32;
-}
-
-/// Keeps the accumulators as they are: the chain will go on.
+/// A product: `C = A·B + 0`, or `C + A·B + 0` as one chain. (The +0 turns a sum of −0 into +0. Where a chain goes on
+/// later, that changes nothing but the sign of a zero, and the last +0 turns it again.)
+///
+/// What a layer does with its sums is the work of other kernels, on each finished piece while the L1 or L2 cache holds it:
+/// done here, among the accumulators, it cost ten times as much.
 #[derive(Debug)]
-pub struct Unfinished;
-
-impl Epilogue for Unfinished {
-    fn run(isa: Isa, product: Product<'_, Self>) {
-        isa.dispatch(product)
-    }
-    fn scalar(&mut self, _: usize, _: usize, acc: f32) -> f32 {
-        acc
-    }
-    #[inline(always)]
-    fn vector<V: Vector>(&mut self, _: V, _: usize, _: usize, acc: V::F32) -> V::F32 {
-        acc
-    }
-}
-
-/// Stores the sums.
-#[derive(Debug)]
-pub struct Sum;
-
-impl Epilogue for Sum {
-    fn run(isa: Isa, product: Product<'_, Self>) {
-        isa.dispatch(product)
-    }
-    fn scalar(&mut self, _: usize, _: usize, acc: f32) -> f32 {
-        acc + 0.0
-    }
-    #[inline(always)]
-    fn vector<V: Vector>(&mut self, v: V, _: usize, _: usize, acc: V::F32) -> V::F32 {
-        v.add(acc, v.splat(0.0))
-    }
-}
-
-/// A product: `C = epilogue(A·B)`, or `epilogue(C + A·B)` as one chain.
-#[derive(Debug)]
-pub struct Product<'a, E> {
+pub struct Product<'a> {
     /// A, m × k.
     pub left: Left<'a>,
     /// B, k × n.
@@ -112,11 +71,9 @@ pub struct Product<'a, E> {
     pub out: MatMut<'a>,
     /// Where the chains start.
     pub start: Start,
-    /// What happens to the finished chains.
-    pub epilogue: &'a mut E,
 }
 
-impl<E: Epilogue> Product<'_, E> {
+impl Product<'_> {
     /// Panics unless the shapes fit; every access of the kernels follows from this.
     fn check(&self) {
         let (m, k, n) = (self.out.rows(), self.right.rows(), self.out.cols());
@@ -129,12 +86,12 @@ impl<E: Epilogue> Product<'_, E> {
     }
 }
 
-impl<E: Epilogue> Kernel for Product<'_, E> {
+impl Kernel for Product<'_> {
     type Output = ();
 
     #[inline]
     fn run_on(self, isa: Isa) {
-        E::run(isa, self)
+        isa.dispatch(self)
     }
 
     fn reference(mut self) {
@@ -152,8 +109,7 @@ impl<E: Epilogue> Kernel for Product<'_, E> {
                         reference::chain(index.len(), start, a, b)
                     }
                 };
-                let x = self.epilogue.scalar(i, j, acc);
-                self.out.row_mut(i)[j] = x;
+                self.out.row_mut(i)[j] = acc + 0.0;
             }
         }
     }
@@ -205,7 +161,7 @@ struct Terms {
     b_term: usize,
 }
 
-impl<E: Epilogue> Product<'_, E> {
+impl Product<'_> {
     #[inline(always)]
     fn dense<V: Vector, const NV: usize>(&mut self, v: V) {
         let n = self.out.cols();
@@ -321,7 +277,7 @@ impl<E: Epilogue> Product<'_, E> {
             }
             for (r, row) in acc.iter().enumerate() {
                 for (q, &x) in row.iter().enumerate() {
-                    let x = if last { self.epilogue.vector(v, i + r, j + q * lanes, x) } else { x };
+                    let x = if last { v.add(x, v.splat(0.0)) } else { x };
                     let at = c.add(r * stride + q * lanes);
                     if PART { v.store_part(at, part, x) } else { v.store_ptr(at, x) }
                 }
@@ -429,7 +385,7 @@ impl<E: Epilogue> Product<'_, E> {
             }
             for (r, row) in acc.iter().enumerate() {
                 for (q, &x) in row.iter().enumerate() {
-                    let x = if terms.last { self.epilogue.vector(v, i + r, j + q * lanes, x) } else { x };
+                    let x = if terms.last { v.add(x, v.splat(0.0)) } else { x };
                     let at = c.add(r * stride + q * lanes);
                     if PART { v.store_part(at, part, x) } else { v.store_ptr(at, x) }
                 }

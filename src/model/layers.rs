@@ -2,10 +2,8 @@
 //! [`parallel`](crate::parallel).
 
 use crate::kernels::Isa;
-use crate::kernels::dense::{
-    Affine, HiddenBackward, HiddenForward, PixelActivation, PixelBackward, Transpose,
-};
-use crate::kernels::gemm::{Epilogue, Left, Product, Start};
+use crate::kernels::dense::{HiddenActivation, HiddenBackward, PixelActivation, PixelBackward, Transpose};
+use crate::kernels::gemm::{Left, Product, Start};
 use crate::kernels::lists::{ListsMut, PAIR, any};
 use crate::kernels::tiles::{Columns, Mat, MatMut};
 use crate::parallel::{Divide, Join, for_each_block};
@@ -35,7 +33,9 @@ pub fn hidden_forward<J: Join>(
     bias: &[f32],
     hidden: MatMut<'_>,
 ) {
-    multiply(join, isa, x, weight, hidden, &|piece: Piece| HiddenForward { bias: &bias[piece.columns()] }, &|_| ());
+    multiply(join, isa, x, weight, hidden, &|piece, x| {
+        isa.run(HiddenActivation { x, bias: &bias[piece.columns()] });
+    });
 }
 
 /// `pixels[b, p] = output_sigmoid(hidden[b, h]·weight[h, p] + bias[p])`.
@@ -47,8 +47,8 @@ pub fn pixels_forward<J: Join>(
     bias: &[f32],
     pixels: MatMut<'_>,
 ) {
-    multiply(join, isa, hidden, weight, pixels, &|piece: Piece| Affine { bias: &bias[piece.columns()] }, &|x| {
-        isa.run(PixelActivation { x });
+    multiply(join, isa, hidden, weight, pixels, &|piece, x| {
+        isa.run(PixelActivation { x, bias: &bias[piece.columns()] });
     });
 }
 
@@ -62,8 +62,9 @@ pub fn pixels_backward<J: Join>(
     pixels: Mat<'_>,
     d_pixels: MatMut<'_>,
 ) {
-    let epilogue = |piece: Piece| PixelBackward { y: piece.of(pixels) };
-    multiply(join, isa, d_hidden, weight_t, d_pixels, &epilogue, &|_| ());
+    multiply(join, isa, d_hidden, weight_t, d_pixels, &|piece, d| {
+        isa.run(PixelBackward { d, y: piece.of(pixels) });
+    });
 }
 
 /// `d_hidden[b, h] = d_pixels[b, p]·weight_t[p, h]` where hidden > 0: through the generator's output layer.
@@ -75,8 +76,9 @@ pub fn hidden_backward<J: Join>(
     hidden: Mat<'_>,
     d_hidden: MatMut<'_>,
 ) {
-    let epilogue = |piece: Piece| HiddenBackward { h: piece.of(hidden) };
-    multiply(join, isa, d_pixels, weight_t, d_hidden, &epilogue, &|_| ());
+    multiply(join, isa, d_pixels, weight_t, d_hidden, &|piece, d| {
+        isa.run(HiddenBackward { d, h: piece.of(hidden) });
+    });
 }
 
 /// Where a piece of a product lies.
@@ -102,15 +104,14 @@ pub fn piece_columns(cols: usize, most: usize) -> usize {
     cols.div_ceil(cols.div_ceil(most).max(1)).next_multiple_of(LINE)
 }
 
-/// `out = epilogue(left·right)`, cut between columns and between rows; `then` gets each finished piece.
-fn multiply<J: Join, E: Epilogue>(
+/// `out = left·right`, cut between columns and between rows; `then` gets each piece when it is finished.
+fn multiply<J: Join>(
     join: &J,
     isa: Isa,
     left: Left<'_>,
     right: Mat<'_>,
     out: MatMut<'_>,
-    epilogue: &(impl Fn(Piece) -> E + Sync),
-    then: &(impl Fn(MatMut<'_>) + Sync),
+    then: &(impl Fn(Piece, MatMut<'_>) + Sync),
 ) {
     let rows = if let Left::Lists(_) = left { LIST_ROWS } else { DENSE_ROWS };
     let cols = piece_columns(out.cols(), COLUMNS);
@@ -122,9 +123,8 @@ fn multiply<J: Join, E: Epilogue>(
                 right: right.sub_cols(col, piece.cols),
                 out: out.reborrow(),
                 start: Start::Zero,
-                epilogue: &mut epilogue(piece),
             });
-            then(out);
+            then(piece, out);
         });
     });
 }

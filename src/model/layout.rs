@@ -234,14 +234,6 @@ arena! {
     g_hidden_by_unit: lists(ListsMut<'a>, lists_lines, |s| s.generator_hidden, s.batch);
     /// Non-zero values of `dg_d_hidden` by image.
     dg_d_hidden_by_image: lists(ListsMut<'a>, lists_lines, |s| s.batch, s.discriminator_hidden);
-    /// Gradient of generator.hidden.weight, [latent, hidden].
-    d_g_hidden_weight: mat(MatMut<'a>, mat_lines, |s| s.latent, s.generator_hidden);
-    /// Gradient of generator.out.weight, [hidden, pixels].
-    d_g_out_weight: mat(MatMut<'a>, mat_lines, |s| s.generator_hidden, s.pixels);
-    /// Gradient of discriminator.hidden.weight, [pixels, hidden].
-    d_d_hidden_weight: mat(MatMut<'a>, mat_lines, |s| s.pixels, s.discriminator_hidden);
-    /// Gradient of discriminator.out.weight transposed, one row.
-    d_d_out_weight_t: mat(MatMut<'a>, mat_lines, |s| 1, s.discriminator_hidden);
     /// Gradient of generator.out.bias.
     d_g_out_bias: floats(&'a mut [f32], floats_lines, |s| s.pixels);
     /// Gradient of generator.hidden.bias.

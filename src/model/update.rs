@@ -11,15 +11,19 @@ use super::layers::piece_columns;
 use super::layout::TensorMut;
 use crate::kernels::Isa;
 use crate::kernels::adam::AdamStep;
-use crate::kernels::gemm::{Left, Product, Start, Sum, Unfinished};
+use crate::kernels::gemm::{Left, Product, Start};
 use crate::kernels::reference::AdamRates;
-use crate::kernels::tiles::{Columns, Mat, MatMut};
+use crate::kernels::tiles::{Columns, Line, Mat, MatMut};
 use crate::parallel::{Join, for_each_block};
 
 /// Rows of a weight that one piece of work takes.
 const ROWS: usize = 66;
 /// Its columns at most.
 const COLUMNS: usize = 128;
+/// From row to row of its gradient: an odd number of cache lines.
+const STRIDE: usize = COLUMNS + LINE;
+/// f32s per cache line.
+const LINE: usize = 16;
 
 /// How to update: the backend, Adam's constants, and where to report a parameter that left its bounds.
 #[derive(Clone, Copy, Debug)]
@@ -34,28 +38,20 @@ pub struct Update<'a> {
 
 impl Update<'_> {
     /// `weight[i, j]` with gradient `Σ over rows b of x[b, i]·d[b, j]`: one chain over the rows of each (x, d) in turn.
-    /// x is given as the left operand `A[i, b]`; the gradient is left in `d_weight`.
-    pub fn weight<J: Join>(
-        &self,
-        join: &J,
-        weight: TensorMut<'_>,
-        d_weight: MatMut<'_>,
-        rows: &[(Left<'_>, Mat<'_>)],
-    ) {
-        let cols = piece_columns(d_weight.cols(), COLUMNS);
-        let whole = (Columns(weight.p), Columns(weight.m), Columns(weight.v), Columns(d_weight));
-        for_each_block(join, whole, cols, &|col, panel: ColumnsBlock<'_>| {
-            let whole = (panel.0.0, panel.1.0, panel.2.0, panel.3.0);
-            for_each_block(join, whole, ROWS, &|row, (p, m, v, mut g): Block<'_>| {
+    /// x is given as the left operand `A[i, b]`.
+    pub fn weight<J: Join>(&self, join: &J, weight: TensorMut<'_>, rows: &[(Left<'_>, Mat<'_>)]) {
+        let cols = piece_columns(weight.p.cols(), COLUMNS);
+        let whole = (Columns(weight.p), Columns(weight.m), Columns(weight.v));
+        for_each_block(join, whole, cols, &|col, panel: (Columns<'_>, Columns<'_>, Columns<'_>)| {
+            let whole = (panel.0.0, panel.1.0, panel.2.0);
+            for_each_block(join, whole, ROWS, &|row, (p, m, v): (MatMut<'_>, MatMut<'_>, MatMut<'_>)| {
+                let mut gradient = [Line::filled(0.0); ROWS * STRIDE / LINE];
+                let values = bytemuck::cast_slice_mut(&mut gradient);
+                let mut g = MatMut::new(values, p.rows(), p.cols(), STRIDE);
                 for (part, &(left, right)) in rows.iter().enumerate() {
                     let (left, right) = (left.sub_rows(row, g.rows()), right.sub_cols(col, g.cols()));
                     let start = if part == 0 { Start::Zero } else { Start::Partial };
-                    let out = g.reborrow();
-                    if part + 1 < rows.len() {
-                        self.isa.run(Product { left, right, out, start, epilogue: &mut Unfinished });
-                    } else {
-                        self.isa.run(Product { left, right, out, start, epilogue: &mut Sum });
-                    }
+                    self.isa.run(Product { left, right, out: g.reborrow(), start });
                 }
                 self.adam(p, m, v, g.view());
             });
@@ -73,8 +69,3 @@ impl Update<'_> {
         }
     }
 }
-
-/// A piece of a weight: p, m, v and the gradient.
-type Block<'a> = (MatMut<'a>, MatMut<'a>, MatMut<'a>, MatMut<'a>);
-/// Some of its columns.
-type ColumnsBlock<'a> = (Columns<'a>, Columns<'a>, Columns<'a>, Columns<'a>);

@@ -201,10 +201,6 @@ impl<'a, M: AsMut<[Line]>> Trainer<'a, M> {
             mut g_hidden_by_image,
             mut g_hidden_by_unit,
             mut dg_d_hidden_by_image,
-            d_g_hidden_weight,
-            d_g_out_weight,
-            d_d_hidden_weight,
-            d_d_out_weight_t,
             d_g_out_bias,
             d_g_hidden_bias,
             d_d_hidden_bias,
@@ -276,7 +272,7 @@ watch.done(Phase::FakeLoss, || Work::default());
 watch.done(Phase::FakeLists, || Work::default());
                 let (d_real, d_fake) = (dd_hidden_real.view(), dd_hidden_fake.view());
                 let parts = [(x_real, d_real), (x_fake, d_fake)];
-                update.weight(join, d_hidden_weight, d_d_hidden_weight, &parts);
+                update.weight(join, d_hidden_weight, &parts);
 watch.done(Phase::DUpdate, || Work { flop: x_real.work(d_real.cols()).flop + x_fake.work(d_real.cols()).flop, ..Work::default() });
                 d_d_hidden_bias.fill(0.0);
                 isa.run(ColumnSums { x: d_real, sums: d_d_hidden_bias });
@@ -285,7 +281,7 @@ watch.done(Phase::DUpdate, || Work { flop: x_real.work(d_real.cols()).flop + x_f
                 let (d_real, d_fake) = (rows.d_real.view(), rows.d_fake.view());
                 let parts =
                     [(Left::Rows(d_real), d_hidden_real.view()), (Left::Rows(d_fake), d_hidden_fake.view())];
-                update.weight(join, d_out_weight_t, d_d_out_weight_t, &parts);
+                update.weight(join, d_out_weight_t, &parts);
                 let terms = d_real.row(0).iter().chain(d_fake.row(0));
                 update.bias(d_out_bias, &[terms.fold(0.0, |sum: f32, &d| sum + d)]);
 watch.done(Phase::DRest, || Work::default());
@@ -301,7 +297,7 @@ watch.done(Phase::PixelsBackward, || d_hidden.work(weight_t.cols()));
                     || {
                         let g_hidden_t = layers::columns(join, zeros, g_hidden, g_hidden_by_unit.reborrow());
 watch.done(Phase::HiddenLists, || Work::default());
-                        update.weight(join, g_out_weight, d_g_out_weight, &[(g_hidden_t, d_fake)]);
+                        update.weight(join, g_out_weight, &[(g_hidden_t, d_fake)]);
 watch.done(Phase::GOutUpdate, || g_hidden_t.work(d_fake.cols()));
                         d_g_out_bias.fill(0.0);
                         isa.run(ColumnSums { x: d_fake, sums: d_g_out_bias });
@@ -317,7 +313,7 @@ watch.done(Phase::DFakeLists, || Work::default());
 watch.done(Phase::GHiddenBackward, || d_pixels.work(weight_t.cols()));
                         let d_hidden = dg_hidden.view();
                         let z = Left::Columns(z.view());
-                        update.weight(join, g_hidden_weight, d_g_hidden_weight, &[(z, d_hidden)]);
+                        update.weight(join, g_hidden_weight, &[(z, d_hidden)]);
 watch.done(Phase::GHiddenUpdate, || z.work(d_hidden.cols()));
                         d_g_hidden_bias.fill(0.0);
                         isa.run(ColumnSums { x: d_hidden, sums: d_g_hidden_bias });
