@@ -2,8 +2,9 @@
 
 use criterion::{BenchmarkId, Criterion, Throughput};
 use duel::Isa;
-use duel::kernels::gemm::{Left, Product, Start, Sum};
-use duel::kernels::lists::ListsMut;
+use duel::data::PIXEL;
+use duel::kernels::gemm::{Left, Product, Start};
+use duel::kernels::lists::{ListsMut, PAIR};
 use duel::kernels::tiles::{Mat, MatMut};
 
 use super::{fast_backends, mnist, values};
@@ -43,26 +44,29 @@ impl Owned {
     }
 }
 
-/// The non-zero pixels of the first 128 training images.
+/// Memory for lists of non-zero terms.
 struct Lists {
     index: Vec<u16>,
-    value: Vec<f32>,
+    value: Vec<[f32; PAIR]>,
     len: Vec<u32>,
+    rows: usize,
     capacity: usize,
 }
 
 impl Lists {
     fn new(rows: usize, capacity: usize) -> Lists {
+        let pairs = rows.div_ceil(PAIR);
+        let places = pairs * capacity;
         Lists {
-            index: vec![0; rows * capacity],
-            value: vec![0.0; rows * capacity],
-            len: vec![0; rows],
+            index: vec![0; places],
+            value: vec![[0.0; PAIR]; places],
+            len: vec![0; pairs],
+            rows,
             capacity,
         }
     }
     fn view_mut(&mut self) -> ListsMut<'_> {
-        let (index, value, len) = (&mut self.index[..], &mut self.value[..], &mut self.len[..]);
-        ListsMut { index, value, len, capacity: self.capacity }
+        ListsMut::new(&mut self.index, &mut self.value, &mut self.len, self.rows, self.capacity)
     }
 }
 
@@ -70,8 +74,13 @@ pub fn bench(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("gemm");
     let data = mnist();
     let (mut by_image, mut by_pixel) = (Lists::new(128, 784), Lists::new(784, 128));
-    (0..128).for_each(|i| by_image.view_mut().set_image(i, data.images().image(5_000 + i)));
-    by_pixel.view_mut().set_transpose(by_image.view_mut().view());
+    let mut real = Owned::new(128, 784, 0);
+    for i in 0..128 {
+        let image = data.images().image(5_000 + i);
+        real.mat_mut().row_mut(i).iter_mut().zip(image).for_each(|(x, &byte)| *x = byte as f32 * PIXEL);
+    }
+    by_image.view_mut().set_rows(real.mat());
+    by_pixel.view_mut().set_columns(real.mat());
 
     for (name, operand, m, n, k) in [
         ("generator_hidden_forward", Operand::Rows, 128, 256, 100),
@@ -91,7 +100,7 @@ pub fn bench(criterion: &mut Criterion) {
         let mut hidden = Lists::new(m, k);
         if operand == Operand::Hidden {
             x.data.iter_mut().for_each(|x| *x = x.max(0.0));
-            (0..m).for_each(|i| hidden.view_mut().set_row(i, x.mat().row(i)));
+            hidden.view_mut().set_rows(x.mat());
         }
         let (right, mut out) = (Owned::new(k, n, 2), Owned::new(m, n, 3));
         let (by_image, by_pixel, hidden) = (by_image.view_mut(), by_pixel.view_mut(), hidden.view_mut());
@@ -103,13 +112,7 @@ pub fn bench(criterion: &mut Criterion) {
             Operand::Hidden => Left::Lists(hidden.view()),
         };
         let run = |isa: Isa, out: &mut Owned| {
-            isa.run(Product {
-                left,
-                right: right.mat(),
-                out: out.mat_mut(),
-                start: Start::Zero,
-                epilogue: &mut Sum,
-            });
+            isa.run(Product { left, right: right.mat(), out: out.mat_mut(), start: Start::Zero });
         };
         run(Isa::Reference, &mut out);
         let expected = out.data.clone();

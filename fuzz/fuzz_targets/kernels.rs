@@ -6,11 +6,11 @@
 use duel::Isa;
 use duel::kernels::adam::AdamStep;
 use duel::kernels::dense::{
-    ColumnSums, CrossEntropy, HiddenBackward, HiddenForward, LogitBackward, Logits, PixelBackward,
-    PixelForward,
+    ColumnSums, CrossEntropy, HiddenActivation, HiddenBackward, LogitBackward, Logits, PixelActivation,
+    PixelBackward, Transpose,
 };
-use duel::kernels::gemm::{Epilogue, Left, Product, Start, Sum, Unfinished};
-use duel::kernels::lists::ListsMut;
+use duel::kernels::gemm::{Left, Product, Start};
+use duel::kernels::lists::{ListsMut, PAIR};
 use duel::kernels::math::{Apply, Function};
 use duel::kernels::reference::AdamRates;
 use duel::kernels::tiles::{Mat, MatMut};
@@ -19,12 +19,12 @@ use libfuzzer_sys::fuzz_target;
 
 #[derive(Arbitrary, Clone, Copy, Debug, PartialEq)]
 enum Which {
-    Sum,
-    Unfinished,
-    HiddenForward,
-    PixelForward,
+    Product,
+    HiddenActivation,
+    PixelActivation,
     PixelBackward,
     HiddenBackward,
+    Transpose,
     Logits,
     CrossEntropy,
     LogitBackward,
@@ -37,7 +37,8 @@ enum Which {
 enum Operand {
     Rows,
     Columns,
-    Lists,
+    ListedRows,
+    ListedColumns,
 }
 
 #[derive(Arbitrary, Debug)]
@@ -111,24 +112,15 @@ impl Owned {
     fn mat_mut(&mut self) -> MatMut<'_> {
         MatMut::new(&mut self.data[self.offset..], self.rows, self.cols, self.stride)
     }
+    fn absolute(mut self) -> Owned {
+        self.data.iter_mut().for_each(|x| *x = x.abs());
+        self
+    }
 }
 
 /// Bits, every NaN alike: values beyond the engine's bounds may make some, whose payload no backend promises.
 fn bits(values: &[f32]) -> Vec<u32> {
     values.iter().map(|x| if x.is_nan() { f32::NAN.to_bits() } else { x.to_bits() }).collect()
-}
-
-fn product<E: Epilogue>(
-    isa: Isa,
-    left: Left<'_>,
-    right: &Owned,
-    out: &Owned,
-    start: Start,
-    epilogue: &mut E,
-) -> Vec<u32> {
-    let mut out = out.clone();
-    isa.run(Product { left, right: right.mat(), out: out.mat_mut(), start, epilogue });
-    bits(&out.data)
 }
 
 fuzz_target!(|input: Input| {
@@ -175,12 +167,13 @@ fuzz_target!(|input: Input| {
             })
         }
         Which::AdamStep => {
-            let (p, m, v) = (values.take(n), values.take(n), values.take(n));
-            let (v, g): (Vec<f32>, _) = (v.iter().map(|v| v.abs()).collect(), values.take(n));
+            let [p, m, v, g] = [(); 4].map(|()| Owned::new(m, n, &input, &mut values));
+            let v = v.absolute();
             Box::new(move |isa| {
                 let (mut p, mut m, mut v) = (p.clone(), m.clone(), v.clone());
-                let fine = isa.run(AdamStep { p: &mut p, m: &mut m, v: &mut v, g: &g, rates });
-                let mut all = bits(&[p, m, v].concat());
+                let (p_mat, m_mat, v_mat) = (p.mat_mut(), m.mat_mut(), v.mat_mut());
+                let fine = isa.run(AdamStep { p: p_mat, m: m_mat, v: v_mat, g: g.mat(), rates });
+                let mut all = bits(&[p.data, m.data, v.data].concat());
                 all.push(fine as u32);
                 all
             })
@@ -194,38 +187,47 @@ fuzz_target!(|input: Input| {
                 bits(&y)
             })
         }
-        which => {
+        Which::Product => {
             let rows = Owned::new(m, k, &input, &mut values);
             let columns = Owned::new(k, m, &input, &mut values);
             let (right, out) = (Owned::new(k, n, &input, &mut values), Owned::new(m, n, &input, &mut values));
-            let other = Owned::new(m, n, &input, &mut values);
-            let bias = values.take(m.max(n));
             let operand = input.operand;
             Box::new(move |isa| {
-                let (mut index, mut value, mut len) = (vec![0; m * k], vec![0.0; m * k], vec![0; m]);
-                let mut lists = ListsMut { index: &mut index, value: &mut value, len: &mut len, capacity: k };
-                (0..m).for_each(|i| lists.set_row(i, rows.mat().row(i)));
+                let pairs = m.div_ceil(PAIR);
+                let (mut index, mut value, mut len) =
+                    (vec![0; pairs * k], vec![[0.0; PAIR]; pairs * k], vec![0; pairs]);
+                let mut lists = ListsMut::new(&mut index, &mut value, &mut len, m, k);
                 let left = match operand {
                     Operand::Rows => Left::Rows(rows.mat()),
                     Operand::Columns => Left::Columns(columns.mat()),
-                    Operand::Lists => Left::Lists(lists.view()),
+                    Operand::ListedRows => {
+                        lists.set_rows(rows.mat());
+                        Left::Lists(lists.view())
+                    }
+                    Operand::ListedColumns => {
+                        lists.set_columns(columns.mat());
+                        Left::Lists(lists.view())
+                    }
                 };
+                let mut out = out.clone();
+                isa.run(Product { left, right: right.mat(), out: out.mat_mut(), start });
+                bits(&out.data)
+            })
+        }
+        which => {
+            let (x, y) = (Owned::new(m, n, &input, &mut values), Owned::new(m, n, &input, &mut values));
+            let (bias, turned) = (values.take(n), Owned::new(n, m, &input, &mut values));
+            Box::new(move |isa| {
+                let mut out = if which == Which::Transpose { turned.clone() } else { x.clone() };
+                let d = out.mat_mut();
                 match which {
-                    Which::Unfinished => product(isa, left, &right, &out, start, &mut Unfinished),
-                    Which::HiddenForward => {
-                        product(isa, left, &right, &out, start, &mut HiddenForward { bias: &bias })
-                    }
-                    Which::PixelForward => {
-                        product(isa, left, &right, &out, start, &mut PixelForward { bias: &bias })
-                    }
-                    Which::PixelBackward => {
-                        product(isa, left, &right, &out, start, &mut PixelBackward { y: other.mat() })
-                    }
-                    Which::HiddenBackward => {
-                        product(isa, left, &right, &out, start, &mut HiddenBackward { h: other.mat() })
-                    }
-                    _ => product(isa, left, &right, &out, start, &mut Sum),
+                    Which::HiddenActivation => isa.run(HiddenActivation { x: d, bias: &bias }),
+                    Which::PixelActivation => isa.run(PixelActivation { x: d, bias: &bias }),
+                    Which::PixelBackward => isa.run(PixelBackward { d, y: y.mat() }),
+                    Which::HiddenBackward => isa.run(HiddenBackward { d, h: y.mat() }),
+                    _ => isa.run(Transpose { from: y.mat(), to: d }),
                 }
+                bits(&out.data)
             })
         }
     };

@@ -28,11 +28,9 @@ fn update<V: Vector>(
     v.store(p, p_new);
     v.store(m, m_new);
     v.store(s, s_new);
-    // Comparisons with a NaN are false, so it fails them.
-    let finite = v.splat(f32::MAX);
-    v.all(v.le(v.abs(p_new), v.splat(LARGEST_PARAMETER)))
-        & v.all(v.le(v.abs(m_new), finite))
-        & v.all(v.le(v.abs(s_new), finite))
+    // A moment m that is not finite makes p so, and comparisons with a NaN are false: two checks are enough, in one.
+    let p_fine = v.le(v.abs(p_new), v.splat(LARGEST_PARAMETER));
+    v.all(v.le(v.select(p_fine, s_new, v.splat(f32::INFINITY)), v.splat(f32::MAX)))
 }
 
 /// Updates a matrix of parameters with their gradient; returns whether all stayed within bounds.
@@ -74,16 +72,20 @@ impl Kernel for AdamStep<'_> {
         let mut fine = true;
         let strides = [self.p.stride(), self.m.stride(), self.v.stride()];
         for i in 0..self.g.rows() {
-            let (p, m, s) = (self.p.row_mut(i), self.m.row_mut(i), self.v.row_mut(i));
-            let g = self.g.row(i);
-            let next_rows = [(p.as_ptr(), strides[0]), (m.as_ptr(), strides[1]), (s.as_ptr(), strides[2])];
-            for j in (0..g.len()).step_by(V::LANES) {
-                let g = v.load(&g[j..]);
+            let mut p = self.p.row_mut(i).chunks_exact_mut(V::LANES);
+            let mut m = self.m.row_mut(i).chunks_exact_mut(V::LANES);
+            let mut s = self.v.row_mut(i).chunks_exact_mut(V::LANES);
+            let mut g = self.g.row(i).chunks_exact(V::LANES);
+            for (((p, m), s), g) in (&mut p).zip(&mut m).zip(&mut s).zip(&mut g) {
                 // A row of a piece is too short for the hardware to notice the stream: ask for the row after the next.
-                for (next, stride) in next_rows {
-                    v.prefetch(next.wrapping_add(2 * stride + j));
+                for (at, stride) in [&*p, &*m, &*s].into_iter().zip(strides) {
+                    v.prefetch(at.as_ptr().wrapping_add(2 * stride));
                 }
-                fine &= update(v, &mut p[j..], &mut m[j..], &mut s[j..], g, &self.rates);
+                fine &= update(v, p, m, s, v.load(g), &self.rates);
+            }
+            let (p, m, s) = (p.into_remainder(), m.into_remainder(), s.into_remainder());
+            if !p.is_empty() {
+                fine &= update(v, p, m, s, v.load(g.remainder()), &self.rates);
             }
         }
         fine

@@ -20,8 +20,9 @@ use super::vector::{Kernel, Vector};
 
 /// Vectors side by side in the tile of a product over lists: twelve accumulators, enough to hide the latency of the fma.
 const LIST_VECTORS: usize = 6;
-/// Values of a block of B that the rows of such a product find in the L1 cache: 16 KiB.
-const L1_VALUES: usize = 4_096;
+/// Values of a block of B that the rows of such a product find in the L1 cache: 12 KiB, or 24 KiB where so few terms are
+/// left that a tile would have too little work.
+const L1_VALUES: usize = 3_072;
 /// f32s per cache line.
 const LINE: usize = 16;
 
@@ -37,6 +38,21 @@ pub enum Left<'a> {
 }
 
 impl<'a> Left<'a> {
+    /// Number of rows.
+    pub fn rows(self) -> usize {
+        match self {
+            Left::Rows(x) => x.rows(),
+            Left::Columns(x) => x.cols(),
+            Left::Lists(lists) => lists.rows(),
+        }
+    }
+    /// Number of (row, term) places that a product computes.
+    pub fn terms(self) -> usize {
+        match self {
+            Left::Rows(x) | Left::Columns(x) => x.rows() * x.cols(),
+            Left::Lists(lists) => lists.terms(),
+        }
+    }
     /// Rows `first..first + rows` of A.
     pub fn sub_rows(self, first: usize, rows: usize) -> Left<'a> {
         match self {
@@ -318,12 +334,14 @@ impl Product<'_> {
         /// Rows that take turns on a block of B.
         const ROWS: usize = 64;
         let (m, k) = (self.out.rows(), self.right.rows());
-        let blocks = k.div_ceil(L1_VALUES / (LIST_VECTORS * V::LANES)).max(1);
+        let sparse = if 2 * lists.terms() < m * k { 2 } else { 1 };
+        let blocks = k.div_ceil(sparse * L1_VALUES / (LIST_VECTORS * V::LANES)).max(1);
         for first_row in (0..m).step_by(ROWS) {
             // Where each pair's list goes on.
             let mut next = [0; ROWS / PAIR];
             for block in 0..blocks {
-                let terms = Part { first: block == 0, last: block + 1 == blocks, end: k * (block + 1) / blocks };
+                let terms =
+                    Part { first: block == 0, last: block + 1 == blocks, end: k * (block + 1) / blocks };
                 let after = if terms.last { (0, j + NV * V::LANES) } else { (terms.end, j) };
                 let ahead = self.ahead(after, k.div_ceil(blocks), NV * V::LANES);
                 for (n, (i, next)) in (first_row..m).step_by(PAIR).zip(&mut next).enumerate() {

@@ -11,6 +11,7 @@ use super::layers::piece_columns;
 use super::layout::TensorMut;
 use crate::kernels::Isa;
 use crate::kernels::adam::AdamStep;
+use crate::kernels::dense::ColumnSums;
 use crate::kernels::gemm::{Left, Product, Start};
 use crate::kernels::reference::AdamRates;
 use crate::kernels::tiles::{Columns, Line, Mat, MatMut};
@@ -58,9 +59,16 @@ impl Update<'_> {
         });
     }
 
-    /// A bias with its gradient.
-    pub fn bias(&self, bias: TensorMut<'_>, g: &[f32]) {
-        self.adam(bias.p, bias.m, bias.v, Mat::new(g, 1, g.len(), g.len()));
+    /// A bias with gradient `sums[j] = Σ of d[b, j]`, ascending over the rows b of each d in turn; `sums` is left as it is
+    /// where there is none.
+    pub fn bias(&self, bias: TensorMut<'_>, sums: &mut [f32], rows: &[Mat<'_>]) {
+        if !rows.is_empty() {
+            sums.fill(0.0);
+        }
+        for &x in rows {
+            self.isa.run(ColumnSums { x, sums });
+        }
+        self.adam(bias.p, bias.m, bias.v, Mat::new(sums, 1, sums.len(), sums.len()));
     }
 
     fn adam(&self, p: MatMut<'_>, m: MatMut<'_>, v: MatMut<'_>, g: Mat<'_>) {

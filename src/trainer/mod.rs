@@ -13,12 +13,11 @@ pub use state::Digest;
 
 use crate::config::Config;
 use crate::data::Images;
+use crate::data::PIXEL;
 use crate::data::batches::Epoch;
 use crate::error::Error;
 use crate::kernels::Isa;
-use crate::kernels::dense::ColumnSums;
 use crate::kernels::gemm::Left;
-use crate::data::PIXEL;
 use crate::kernels::reference::AdamRates;
 use crate::kernels::tiles::{Line, MatMut};
 use crate::model::discriminator;
@@ -207,50 +206,51 @@ impl<'a, M: AsMut<[Line]>> Trainer<'a, M> {
         } = Arena::carve(self.memory.as_mut(), &self.sizes);
 
         let (d_weight, d_bias) = (d_hidden_weight.p.view(), d_hidden_bias.p.row(0));
+        let (g_weight, g_bias) = (g_out_weight.p.view(), g_out_bias.p.row(0));
         let (out_weight, out_bias) = (d_out_weight_t.p.row(0), d_out_bias.p.row(0)[0]);
         self.epoch.batch(step, config.seed, order, batch);
-watch.done(Phase::Batch, || Work::default());
 
         join.join(
             // Real images: through the discriminator, and back to its hidden layer.
             || {
                 expand(join, images, batch, real.reborrow());
+                watch.done(Phase::Images, || Work::values(batch.len() * images.size()));
                 let x = layers::rows(join, zeros, real.view(), by_image.reborrow());
-watch.done(Phase::RealLists, || Work::default());
+                watch.done(Phase::Lists, || Work::values(x.terms()));
                 layers::hidden_forward(join, isa, x, d_weight, d_bias, d_hidden_real.reborrow());
-watch.done(Phase::RealForward, || x.work(d_weight.cols()));
+                watch.done(Phase::RealForward, || Work::product(x, d_weight));
                 let hidden = d_hidden_real.view();
                 discriminator::logits(join, isa, hidden, out_weight, out_bias, rows.logits_real);
                 loss::backward(isa, rows.logits_real, true, rows.loss_real, rows.d_real.row_mut(0));
                 let (d_row, d_hidden) = (rows.d_real.row(0), dd_hidden_real.reborrow());
                 discriminator::hidden_backward(join, isa, d_row, out_weight, hidden, d_hidden);
-watch.done(Phase::RealLoss, || Work::default());
+                watch.done(Phase::Losses, || Work::values(3 * batch.len() * hidden.cols()));
                 layers::transposed(join, isa, d_weight, d_hidden_weight_t.reborrow());
-watch.done(Phase::Transpose, || Work::default());
+                watch.done(Phase::Transpose, || Work::values(2 * d_weight.rows() * d_weight.cols()));
             },
             // Noise: through the generator.
             || {
                 generator::noise(join, config.seed, |row| Purpose::Noise(step, row), z.reborrow());
-watch.done(Phase::Noise, || Work::default());
-                let (weight, bias) = (g_hidden_weight.p.view(), g_hidden_bias.p.row(0));
-                layers::hidden_forward(join, isa, Left::Rows(z.view()), weight, bias, g_hidden.reborrow());
-watch.done(Phase::GHidden, || Left::Rows(z.view()).work(weight.cols()));
+                watch.done(Phase::Noise, || Work::values(z.rows() * z.cols()));
+                let (z, weight, bias) =
+                    (Left::Rows(z.view()), g_hidden_weight.p.view(), g_hidden_bias.p.row(0));
+                layers::hidden_forward(join, isa, z, weight, bias, g_hidden.reborrow());
+                watch.done(Phase::HiddenForward, || Work::product(z, weight));
                 let hidden = layers::rows(join, zeros, g_hidden.view(), g_hidden_by_image.reborrow());
-watch.done(Phase::HiddenLists, || Work::default());
-                let (weight, bias) = (g_out_weight.p.view(), g_out_bias.p.row(0));
-                layers::pixels_forward(join, isa, hidden, weight, bias, fake.reborrow());
-watch.done(Phase::PixelsForward, || hidden.work(weight.cols()));
-                layers::transposed(join, isa, weight, g_out_weight_t.reborrow());
-watch.done(Phase::Transpose, || Work::default());
+                watch.done(Phase::Lists, || Work::values(hidden.terms()));
+                layers::pixels_forward(join, isa, hidden, g_weight, g_bias, fake.reborrow());
+                watch.done(Phase::PixelsForward, || Work::product(hidden, g_weight));
+                layers::transposed(join, isa, g_weight, g_out_weight_t.reborrow());
+                watch.done(Phase::Transpose, || Work::values(2 * g_weight.rows() * g_weight.cols()));
             },
         );
 
         // Generated images: through the discriminator, and back for both losses.
         let (fake, g_hidden) = (fake.view(), g_hidden.view());
         let x = layers::rows(join, zeros, fake, by_image.reborrow());
-watch.done(Phase::FakeLists, || Work::default());
+        watch.done(Phase::Lists, || Work::values(x.terms()));
         layers::hidden_forward(join, isa, x, d_weight, d_bias, d_hidden_fake.reborrow());
-watch.done(Phase::FakeForward, || x.work(d_weight.cols()));
+        watch.done(Phase::FakeForward, || Work::product(x, d_weight));
         let hidden = d_hidden_fake.view();
         discriminator::logits(join, isa, hidden, out_weight, out_bias, rows.logits_fake);
         loss::backward(isa, rows.logits_fake, false, rows.loss_fake, rows.d_fake.row_mut(0));
@@ -259,66 +259,59 @@ watch.done(Phase::FakeForward, || x.work(d_weight.cols()));
         discriminator::hidden_backward(join, isa, d_row, out_weight, hidden, d_hidden);
         let (d_row, d_hidden) = (rows.d_generator.row(0), dg_d_hidden.reborrow());
         discriminator::hidden_backward(join, isa, d_row, out_weight, hidden, d_hidden);
-watch.done(Phase::FakeLoss, || Work::default());
+        watch.done(Phase::Losses, || Work::values(5 * batch.len() * hidden.cols()));
 
         // Nothing reads a weight from here on: what goes backward takes the transposed copies.
         let rates = AdamRates::new(config.learning_rate, config.beta1, config.beta2, config.epsilon, step);
         let diverged = AtomicBool::new(false);
         let update = Update { isa, rates, diverged: &diverged };
         join.join(
+            // The discriminator's update, each gradient one chain over the real rows, then the generated ones.
             || {
                 let x_real = layers::columns(join, zeros, real.view(), real_by_pixel.reborrow());
                 let x_fake = layers::columns(join, zeros, fake, fake_by_pixel.reborrow());
-watch.done(Phase::FakeLists, || Work::default());
+                watch.done(Phase::Lists, || Work::values(x_real.terms() + x_fake.terms()));
                 let (d_real, d_fake) = (dd_hidden_real.view(), dd_hidden_fake.view());
-                let parts = [(x_real, d_real), (x_fake, d_fake)];
-                update.weight(join, d_hidden_weight, &parts);
-watch.done(Phase::DUpdate, || Work { flop: x_real.work(d_real.cols()).flop + x_fake.work(d_real.cols()).flop, ..Work::default() });
-                d_d_hidden_bias.fill(0.0);
-                isa.run(ColumnSums { x: d_real, sums: d_d_hidden_bias });
-                isa.run(ColumnSums { x: d_fake, sums: d_d_hidden_bias });
-                update.bias(d_hidden_bias, d_d_hidden_bias);
+                let rows_of = [(x_real, d_real), (x_fake, d_fake)];
+                update.weight(join, d_hidden_weight, &rows_of);
+                watch.done(Phase::DiscriminatorUpdate, || Work::update(&rows_of));
+                update.bias(d_hidden_bias, d_d_hidden_bias, &[d_real, d_fake]);
                 let (d_real, d_fake) = (rows.d_real.view(), rows.d_fake.view());
-                let parts =
+                let hidden =
                     [(Left::Rows(d_real), d_hidden_real.view()), (Left::Rows(d_fake), d_hidden_fake.view())];
-                update.weight(join, d_out_weight_t, &parts);
-                let terms = d_real.row(0).iter().chain(d_fake.row(0));
-                update.bias(d_out_bias, &[terms.fold(0.0, |sum: f32, &d| sum + d)]);
-watch.done(Phase::DRest, || Work::default());
+                update.weight(join, d_out_weight_t, &hidden);
+                let d_logits = d_real.row(0).iter().chain(d_fake.row(0));
+                update.bias(d_out_bias, &mut [d_logits.fold(0.0, |sum: f32, &d| sum + d)], &[]);
+                watch.done(Phase::Biases, || Work::values(4 * batch.len() * hidden[0].1.cols()));
             },
+            // Back through the discriminator and the generator, and the generator's update.
             || {
                 let d_hidden = layers::rows(join, zeros, dg_d_hidden.view(), dg_d_hidden_by_image.reborrow());
+                watch.done(Phase::Lists, || Work::values(d_hidden.terms()));
                 let weight_t = d_hidden_weight_t.view();
-watch.done(Phase::DHiddenLists, || Work::default());
                 layers::pixels_backward(join, isa, d_hidden, weight_t, fake, d_fake.reborrow());
-watch.done(Phase::PixelsBackward, || d_hidden.work(weight_t.cols()));
+                watch.done(Phase::PixelsBackward, || Work::product(d_hidden, weight_t));
                 let d_fake = d_fake.view();
                 join.join(
                     || {
                         let g_hidden_t = layers::columns(join, zeros, g_hidden, g_hidden_by_unit.reborrow());
-watch.done(Phase::HiddenLists, || Work::default());
+                        watch.done(Phase::Lists, || Work::values(g_hidden_t.terms()));
                         update.weight(join, g_out_weight, &[(g_hidden_t, d_fake)]);
-watch.done(Phase::GOutUpdate, || g_hidden_t.work(d_fake.cols()));
-                        d_g_out_bias.fill(0.0);
-                        isa.run(ColumnSums { x: d_fake, sums: d_g_out_bias });
-                        update.bias(g_out_bias, d_g_out_bias);
-watch.done(Phase::GRest, || Work::default());
+                        watch.done(Phase::OutputUpdate, || Work::update(&[(g_hidden_t, d_fake)]));
+                        update.bias(g_out_bias, d_g_out_bias, &[d_fake]);
+                        watch.done(Phase::Biases, || Work::values(batch.len() * d_fake.cols()));
                     },
                     || {
                         let d_pixels = layers::rows(join, zeros, d_fake, by_image.reborrow());
-                        let weight_t = g_out_weight_t.view();
-watch.done(Phase::DFakeLists, || Work::default());
-                        let d_hidden = dg_hidden.reborrow();
+                        watch.done(Phase::Lists, || Work::values(d_pixels.terms()));
+                        let (weight_t, d_hidden) = (g_out_weight_t.view(), dg_hidden.reborrow());
                         layers::hidden_backward(join, isa, d_pixels, weight_t, g_hidden, d_hidden);
-watch.done(Phase::GHiddenBackward, || d_pixels.work(weight_t.cols()));
-                        let d_hidden = dg_hidden.view();
-                        let z = Left::Columns(z.view());
+                        watch.done(Phase::HiddenBackward, || Work::product(d_pixels, weight_t));
+                        let (z, d_hidden) = (Left::Columns(z.view()), dg_hidden.view());
                         update.weight(join, g_hidden_weight, &[(z, d_hidden)]);
-watch.done(Phase::GHiddenUpdate, || z.work(d_hidden.cols()));
-                        d_g_hidden_bias.fill(0.0);
-                        isa.run(ColumnSums { x: d_hidden, sums: d_g_hidden_bias });
-                        update.bias(g_hidden_bias, d_g_hidden_bias);
-watch.done(Phase::GRest, || Work::default());
+                        watch.done(Phase::HiddenUpdate, || Work::update(&[(z, d_hidden)]));
+                        update.bias(g_hidden_bias, d_g_hidden_bias, &[d_hidden]);
+                        watch.done(Phase::Biases, || Work::values(batch.len() * d_hidden.cols()));
                     },
                 );
             },
@@ -344,7 +337,15 @@ watch.done(Phase::GRest, || Work::default());
             return Err(Error::usage("out", "expected a whole number of images"));
         }
         let Arena {
-            g_hidden_weight, g_hidden_bias, g_out_weight, g_out_bias, z, g_hidden, g_hidden_by_image, fake, ..
+            g_hidden_weight,
+            g_hidden_bias,
+            g_out_weight,
+            g_out_bias,
+            z,
+            g_hidden,
+            g_hidden_by_image,
+            fake,
+            ..
         } = Arena::carve(self.memory.as_mut(), &self.sizes);
         let mut sampling = Sampling {
             hidden_weight: g_hidden_weight.p.view(),
