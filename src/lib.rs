@@ -80,7 +80,7 @@ pub use model::layout::{Part, Tensor, TensorView};
 #[cfg(feature = "rayon")]
 pub use parallel::Rayon;
 pub use parallel::{Join, Serial};
-pub use trainer::{Digest, Sampler, StepStats, Trainer, Zeros};
+pub use trainer::{Digest, Phase, Sampler, StepStats, Trainer, Watch, Work, Zeros};
 
 /// The version of the bits: it rises whenever the state after some step changes.
 pub const BITS_VERSION: u32 = 1;

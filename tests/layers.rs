@@ -64,7 +64,7 @@ fn layer_of(name: &str) -> Option<usize> {
         "Isa" | "Line" => "kernels",
         "Part" | "Tensor" | "TensorView" => "model",
         "Rayon" | "Join" | "Serial" => "parallel",
-        "Digest" | "Sampler" | "StepStats" | "Trainer" | "Zeros" => "trainer",
+        "Digest" | "Phase" | "Sampler" | "StepStats" | "Trainer" | "Watch" | "Work" | "Zeros" => "trainer",
         other => other,
     };
     LAYERS.iter().position(|l| *l == layer)

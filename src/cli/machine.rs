@@ -36,20 +36,34 @@ impl Machine {
         })
     }
 
-    /// The threads.
-    pub fn pool(&self) -> Result<ThreadPool, Error> {
+    /// The threads that were asked for.
+    pub fn threads(&self) -> Result<Option<usize>, Error> {
         let (threads, source) = match (self.threads, std::env::var("DUEL_THREADS")) {
             (Some(threads), _) => (Some(threads), "--threads"),
             (None, Ok(text)) if !text.is_empty() => (text.parse().ok(), "DUEL_THREADS"),
-            _ => (Some(std::thread::available_parallelism().map_or(1, |n| n.get().min(MAX_THREADS))), ""),
+            _ => return Ok(None),
         };
-        let threads = threads
-            .filter(|threads| (1..=MAX_THREADS).contains(threads))
-            .ok_or_else(|| Error::usage(source, format!("expected 1 to {MAX_THREADS}")))?;
-        ThreadPoolBuilder::new().num_threads(threads).build().map_err(|error| {
-            Error::environment(format!("--threads: cannot start {threads} threads: {error}"))
-        })
+        match threads.filter(|threads| (1..=MAX_THREADS).contains(threads)) {
+            Some(threads) => Ok(Some(threads)),
+            None => Err(Error::usage(source, format!("expected 1 to {MAX_THREADS}"))),
+        }
     }
+
+    /// A pool of as many threads as were asked for, or of one per core.
+    pub fn pool(&self) -> Result<ThreadPool, Error> {
+        pool(self.threads()?.unwrap_or_else(cores))
+    }
+}
+
+/// A pool of so many threads.
+pub fn pool(threads: usize) -> Result<ThreadPool, Error> {
+    let pool = ThreadPoolBuilder::new().num_threads(threads).build();
+    pool.map_err(|error| Error::environment(format!("cannot start {threads} threads: {error}")))
+}
+
+/// The cores that this process may use.
+pub fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, |n| n.get().min(MAX_THREADS))
 }
 
 /// The processor's name.

@@ -9,6 +9,7 @@ macro_rules! note {
     }};
 }
 
+mod bench;
 mod inspect;
 mod machine;
 mod metrics;
@@ -41,6 +42,8 @@ enum Command {
     Train(Box<train::Train>),
     /// Makes images with a trained generator: a canvas, or a data set.
     Sample(sample::Sample),
+    /// Times steps on this machine, against the peak of its cores.
+    Bench(bench::Bench),
     /// Says what a run or a checkpoint is.
     Inspect(inspect::Inspect),
 }
@@ -69,6 +72,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let done = match cli.command {
         Command::Train(train) => train.run(),
         Command::Sample(sample) => sample.run().map(|()| 0),
+        Command::Bench(bench) => bench.run().map(|()| 0),
         Command::Inspect(inspect) => inspect.run().map(|()| 0),
     };
     match done {

@@ -15,6 +15,7 @@ pub mod gemm;
 pub mod isa;
 pub mod lists;
 pub mod math;
+pub mod peak;
 pub mod reference;
 pub mod tiles;
 pub mod vector;
