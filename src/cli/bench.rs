@@ -293,7 +293,10 @@ fn copy_gbyte_per_s(bytes: usize) -> f64 {
 }
 
 /// Adds up what the phases took and did.
-struct Clock(Mutex<(Instant, Vec<(Phase, f64, Work)>)>);
+struct Clock(Mutex<Times>);
+
+/// When the last phase ended; and of each phase the seconds and the work.
+type Times = (Instant, Vec<(Phase, f64, Work)>);
 
 impl Watch for Clock {
     fn done(&self, phase: Phase, work: impl FnOnce() -> Work) {

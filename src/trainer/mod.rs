@@ -152,7 +152,8 @@ impl<'a, M: AsMut<[Line]>> Trainer<'a, M> {
         self.images
     }
 
-    /// One step: both gradients from the parameters before it, then both updates. Allocates nothing.
+    /// One step: both gradients from the parameters before it, then both updates. Allocates nothing, and takes about
+    /// 50 KB of stack on each thread.
     ///
     /// # Errors
     /// [`Error::Diverged`], then and at every later call.
