@@ -194,10 +194,10 @@ impl Bench {
             for _ in 0..self.steps {
                 trainer.step(&Rayon)?;
             }
-            rates.push(self.steps as f64 / start.elapsed().as_secs_f64());
-            let after = INSTRUMENTED_SYSTEM.stats();
+            let (seconds, after) = (start.elapsed().as_secs_f64(), INSTRUMENTED_SYSTEM.stats());
             allocations +=
                 after.allocations + after.reallocations - before.allocations - before.reallocations;
+            rates.push(self.steps as f64 / seconds);
         }
         let run = Run {
             threads: pool.current_num_threads(),
@@ -255,24 +255,31 @@ fn peak(isa: Isa, pool: Option<&ThreadPool>) -> f64 {
 
 /// Nanoseconds that a cache line takes from one thread to another: half a round trip, the median of nine measurements.
 fn line_ns() -> f64 {
-    const ROUNDS: u32 = 20_000;
+    const ROUNDS: u32 = 2_000;
+    /// Waits for `ball` to become `n`; gives way now and then, or two threads that share a core would wait for minutes.
+    fn wait(ball: &AtomicU32, n: u32) {
+        let mut spins = 0u32;
+        while ball.load(Ordering::Acquire) != n {
+            spins += 1;
+            if spins.is_multiple_of(10_000) {
+                std::thread::yield_now();
+            }
+            std::hint::spin_loop();
+        }
+    }
     let once = || {
         let ball = AtomicU32::new(0);
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 for n in 0..ROUNDS {
-                    while ball.load(Ordering::Acquire) != 2 * n + 1 {
-                        std::hint::spin_loop();
-                    }
+                    wait(&ball, 2 * n + 1);
                     ball.store(2 * n + 2, Ordering::Release);
                 }
             });
             let start = Instant::now();
             for n in 0..ROUNDS {
                 ball.store(2 * n + 1, Ordering::Release);
-                while ball.load(Ordering::Acquire) != 2 * n + 2 {
-                    std::hint::spin_loop();
-                }
+                wait(&ball, 2 * n + 2);
             }
             start.elapsed().as_secs_f64() * 1e9 / (2 * ROUNDS) as f64
         })
