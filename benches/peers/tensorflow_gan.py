@@ -15,7 +15,6 @@ from tensorflow.nn import relu, softplus  # noqa: E402
 
 tf.config.threading.set_intra_op_parallelism_threads(args.threads)
 tf.config.threading.set_inter_op_parallelism_threads(args.threads)
-JIT = os.environ.get("JIT") == "1"
 
 
 def generate(parameters, z):
@@ -69,7 +68,7 @@ def step(rows):
     return tf.stack([generator_loss, discriminator_loss])
 
 
-@tf.function(jit_compile=JIT)
+@tf.function(jit_compile=True)
 def chunk(rows):
     losses = tf.zeros(2)
     for i in tf.range(mnist.CHUNK):
