@@ -87,7 +87,8 @@ def time_duel(args):
     numbers = ["--rounds", "1", "--threads", str(args.threads), "--steps", str(args.steps)]
     report = json.loads(run(duel, "bench", "--json", *numbers, cwd=ROOT))
     (timed,) = [timed for timed in report["runs"] if timed["threads"] == args.threads]
-    return {"peer": "duel", "version": run(duel, "--version").split()[-1], "steps_per_s": timed["steps_per_s"]["median"]}
+    version = run(duel, "--version").split()[-1]
+    return {"peer": "duel", "version": version, "steps_per_s": timed["steps_per_s"]["median"]}
 
 
 def spread(values, digits):
