@@ -183,7 +183,7 @@ impl Vector for Avx2 {
     #[inline(always)]
     fn select(self, mask: Self::Mask, a: Self::F32, b: Self::F32) -> Self::F32 {
         // SAFETY: the token proves the instructions.
-        unsafe { _mm256_or_ps(_mm256_and_ps(mask, a), _mm256_andnot_ps(mask, b)) }
+        unsafe { _mm256_blendv_ps(b, a, mask) }
     }
 
     #[inline(always)]

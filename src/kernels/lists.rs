@@ -1,9 +1,9 @@
 //! The terms of a product's left operand that are not zero: what is left of its chains when zeros are left out (rule 3 of
 //! [`reference`](super::reference)). Uses `tiles` and [`parallel`](crate::parallel).
 //!
-//! Rows come in pairs, and a pair shares one list, of the terms that are not zero in both: each value of the other operand
-//! is then loaded once for two multiply-adds. With lists of single rows the loads are the limit (0.6 of the peak), with
-//! lists of three rows or more too few terms are left out.
+//! Rows come in pairs, and a pair shares one list, of the terms that are not zero in at least one of its rows: each value
+//! of the other operand is then loaded once for two multiply-adds. With lists of single rows the loads are the limit (0.6
+//! of the peak), with lists of three rows or more too few terms are left out.
 //!
 //! Pair g owns `capacity` places from g·capacity on; the first `len[g]` hold (index, two values) in ascending index.
 
@@ -38,7 +38,8 @@ impl<'a> Lists<'a> {
     pub fn terms(self) -> usize {
         PAIR * self.len.iter().map(|&len| len as usize).sum::<usize>()
     }
-    /// The terms of rows 2g and 2g + 1: their indices and their values; 0 for a row beyond the last.
+    /// The terms of rows 2g and 2g + 1: their indices and their values. A row beyond the
+    /// last has the values of the last.
     #[inline(always)]
     pub fn pair(self, g: usize) -> (&'a [u16], &'a [[f32; PAIR]]) {
         let (first, len) = (g * self.capacity, self.len[g] as usize);

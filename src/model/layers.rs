@@ -138,7 +138,7 @@ pub enum Zeros {
     Kept,
 }
 
-/// The left operand `x[i, k]`.
+/// The left operand `x[i, k]`, listed into `lists` where that is worth it.
 pub fn rows<'a, J: Join>(join: &J, zeros: Zeros, x: Mat<'a>, mut lists: ListsMut<'a>) -> Left<'a> {
     let sample = (0..x.rows() / PAIR).step_by(SAMPLE);
     let terms = |g| x.row(PAIR * g).iter().zip(x.row(PAIR * g + 1)).filter(|&(&a, &b)| any([a, b])).count();
@@ -151,7 +151,7 @@ pub fn rows<'a, J: Join>(join: &J, zeros: Zeros, x: Mat<'a>, mut lists: ListsMut
     Left::Lists(lists.into_view())
 }
 
-/// The left operand `x[k, i]`.
+/// The left operand `x[k, i]`, listed into `lists` where that is worth it.
 pub fn columns<'a, J: Join>(join: &J, zeros: Zeros, x: Mat<'a>, mut lists: ListsMut<'a>) -> Left<'a> {
     let sample = (0..x.rows()).step_by(SAMPLE).map(|k| x.row(k).as_chunks().0);
     let terms = |row: &[[f32; PAIR]]| row.iter().filter(|&&pair| any(pair)).count();
@@ -164,8 +164,8 @@ pub fn columns<'a, J: Join>(join: &J, zeros: Zeros, x: Mat<'a>, mut lists: Lists
     Left::Lists(lists.into_view())
 }
 
-/// Whether so few terms of pairs are not zero in both that lists of them are the faster way; from (not zero, all) of a
-/// sample.
+/// Whether so many terms are zero in both rows of a pair that lists of the others are the faster way; from (others, all)
+/// of a sample.
 fn worth_listing(sample: impl Iterator<Item = (usize, usize)>) -> bool {
     let (terms, all) = sample.fold((0, 0), |(terms, all), (t, a)| (terms + t, all + a));
     terms * 16 <= all * WORTH_SIXTEENTHS
