@@ -4,7 +4,7 @@
 //! it. Peak and steps take turns, so that both see the same clock and the same neighbours.
 
 use std::fmt::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use serde::Serialize;
 use stats_alloc::INSTRUMENTED_SYSTEM;
 
 use super::machine::{self, Machine};
-use super::run_folder::{newest_checkpoint, read_checkpoint};
+use super::run_folder::checkpoint_at;
 use super::train::grouped;
 use crate::error::Error;
 use crate::export::safetensors::Checkpoint;
@@ -138,7 +138,8 @@ impl Bench {
             None => (0..).map(|n| 1 << n).take_while(|&n| n < cores).chain([cores]).collect(),
         };
         let data = Dataset::open(&self.data)?;
-        let checkpoint = self.from.as_deref().map(checkpoint_of).transpose()?;
+        let checkpoint =
+            self.from.as_deref().map(checkpoint_at).transpose()?.map(|(_, checkpoint)| checkpoint);
         let new_trainer = || trainer(&data, checkpoint.as_ref(), isa);
         let (line_ns, mut runs, mut allocations) = ((cores > 1).then(line_ns), Vec::new(), 0);
         for threads in counts {
@@ -211,14 +212,6 @@ impl Bench {
 }
 
 type Owned<'a> = Trainer<'a, Box<[Line]>>;
-
-fn checkpoint_of(from: &Path) -> Result<Checkpoint, Error> {
-    if !from.is_dir() {
-        return read_checkpoint(from);
-    }
-    let found = newest_checkpoint(from)?.map(|(_, checkpoint)| checkpoint);
-    found.ok_or_else(|| Error::input(from.display().to_string(), "has no good checkpoint"))
-}
 
 fn trainer<'a>(data: &'a Dataset, from: Option<&Checkpoint>, isa: Isa) -> Result<Owned<'a>, Error> {
     let config = from.map_or_else(Config::default, |checkpoint| checkpoint.config.clone());

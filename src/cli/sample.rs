@@ -8,7 +8,7 @@ use clap::Args;
 use sha2::{Digest as _, Sha256};
 
 use super::machine::{self, Machine};
-use super::run_folder::{newest_checkpoint, read_checkpoint};
+use super::run_folder::checkpoint_at;
 use super::train::grouped;
 use crate::error::Error;
 use crate::export::grid::canvas;
@@ -70,12 +70,7 @@ impl Sample {
             return Err(Error::usage("--out", format!("{} exists, expected a new file", self.out.display())));
         }
         let (isa, pool) = (self.machine.isa()?, self.machine.pool()?);
-        let (state, checkpoint) = if self.from.is_dir() {
-            newest_checkpoint(&self.from)?
-                .ok_or_else(|| Error::input(self.from.display().to_string(), "has no good checkpoint"))?
-        } else {
-            (self.from.clone(), read_checkpoint(&self.from)?)
-        };
+        let (state, checkpoint) = checkpoint_at(&self.from)?;
         let mut sampler = checkpoint.sampler()?;
         sampler.set_isa(isa);
         if let Some(parent) = self.out.parent() {
