@@ -1,4 +1,7 @@
-//! The published digests of the default run. They change only together with [`BITS_VERSION`](crate::BITS_VERSION).
+//! What every build on every machine must find: published digests, and small networks on made-up images that take no data
+//! to train. They change only together with [`BITS_VERSION`](crate::BITS_VERSION).
+
+use crate::config::Config;
 
 /// SHA-256 of MNIST's decompressed `train-images-idx3-ubyte`.
 pub const MNIST: &str = "sha256:ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db";
@@ -17,3 +20,100 @@ pub const DEFAULT_RUN: [(u64, &str); 6] = [
 pub fn after(step: u64) -> Option<&'static str> {
     DEFAULT_RUN.iter().find(|(at, _)| *at == step).map(|(_, digest)| *digest)
 }
+
+/// A run on made-up images ([`pixel`]), and the digest of its state after some steps.
+#[derive(Clone, Debug)]
+pub struct Case {
+    /// What it is, in a word or two.
+    pub name: &'static str,
+    /// Its settings.
+    pub config: Config,
+    /// Number of images.
+    pub images: usize,
+    /// Pixels per column.
+    pub height: usize,
+    /// Pixels per row.
+    pub width: usize,
+    /// Steps, and the digest after each.
+    pub digests: &'static [(u64, &'static str)],
+}
+
+/// Byte i of the pixels of made-up images, image by image, row by row: three quarters of them black, like digits.
+pub const fn pixel(i: usize) -> u8 {
+    let i = i as u64;
+    if (i.wrapping_mul(2_654_435_761) >> 7) & 7 < 6 { 0 } else { (i * 31 % 256) as u8 }
+}
+
+const SMALL: Config = Config {
+    latent_size: 5,
+    generator_hidden: 33,
+    discriminator_hidden: 33,
+    batch_size: 37,
+    learning_rate: 2e-4,
+    beta1: 0.9,
+    beta2: 0.999,
+    epsilon: 1e-8,
+    validation: 10,
+    seed: 7,
+};
+
+/// Small networks of odd sizes: quick on every backend, emulated ones too. The last one ends with a saturated
+/// discriminator and with 83% of its generated pixels black.
+pub const SMALL_NETS: [Case; 3] = [
+    Case {
+        name: "odd net",
+        config: SMALL,
+        images: 150,
+        height: 9,
+        width: 7,
+        digests: &[
+            (100, "sha256:5711b9e60e50f0c6da10d3b2fb39d2aaceaad80ac7aca7d69a223c1e4f290e87"),
+            (300, "sha256:6af5c91cb20349f732cf1f7bb8f6809fbeaea3d1464e3596831c9f5751b9f825"),
+        ],
+    },
+    Case {
+        name: "batch of one",
+        config: Config { batch_size: 1, discriminator_hidden: 17, validation: 0, seed: 42, ..SMALL },
+        images: 20,
+        height: 9,
+        width: 7,
+        digests: &[(300, "sha256:182e8724403efa30cbf6ed37495c799e9e0c7253fdfb3181c2b79d60a319a0db")],
+    },
+    Case {
+        name: "fast learner",
+        config: Config {
+            batch_size: 24,
+            latent_size: 9,
+            generator_hidden: 50,
+            discriminator_hidden: 70,
+            learning_rate: 5e-2,
+            beta1: 0.5,
+            ..SMALL
+        },
+        images: 60,
+        height: 11,
+        width: 13,
+        digests: &[(300, "sha256:7ddaedb3d2a12f1277e34b20161028e97b903963d8168834b56fe51cf41877f1")],
+    },
+];
+
+/// The shape of the default run, on made-up images.
+pub const REAL_SHAPE: Case = Case {
+    name: "real shape",
+    config: Config {
+        latent_size: 100,
+        generator_hidden: 256,
+        discriminator_hidden: 256,
+        batch_size: 128,
+        validation: 100,
+        seed: 42,
+        ..SMALL
+    },
+    images: 1_000,
+    height: 28,
+    width: 28,
+    digests: &[
+        (3, "sha256:f72f928a43e69b68e7deadcae59ca652851b166db1449883d7ec73f2d1370721"),
+        (300, "sha256:702b9ee223d0f01ab32e5d80d1502f00e0067c8a40fcbcc608b0546f581981dd"),
+    ],
+};

@@ -7,8 +7,9 @@
 use core::ffi::{c_char, c_int};
 use core::fmt::Write;
 
+use duel::golden::{Case, SMALL_NETS, pixel};
 use duel::model::layout::{Arena, Sizes};
-use duel::{Config, Images, Isa, Line, Serial, Trainer};
+use duel::{Images, Isa, Line, Serial, Trainer};
 
 // The C library is only asked for a way to print and to stop.
 #[link(name = "c")]
@@ -34,47 +35,34 @@ impl Write for Stdout {
     }
 }
 
-const CONFIG: Config = Config {
-    latent_size: 5,
-    generator_hidden: 33,
-    discriminator_hidden: 33,
-    batch_size: 37,
-    learning_rate: 2e-4,
-    beta1: 0.9,
-    beta2: 0.999,
-    epsilon: 1e-8,
-    validation: 10,
-    seed: 7,
-};
-const IMAGES: usize = 150;
-const PIXELS: usize = 9 * 7;
+/// The first of the published small networks.
+const CASE: &Case = &SMALL_NETS[0];
+const PIXELS: usize = CASE.height * CASE.width;
 /// The arena's size is known when the program is compiled.
-const LINES: usize = Arena::lines(&Sizes::new(&CONFIG, PIXELS, IMAGES - CONFIG.validation));
+const LINES: usize = Arena::lines(&Sizes::new(&CASE.config, PIXELS, CASE.images - CASE.config.validation));
 
 #[unsafe(no_mangle)]
 extern "C" fn main(_: c_int, _: *const *const c_char) -> c_int {
-    let mut bytes = [0u8; IMAGES * PIXELS];
-    // Three quarters black, like digits.
-    for (i, byte) in bytes.iter_mut().enumerate() {
-        let black = (i as u64 * 2_654_435_761) >> 7 & 7 < 6;
-        *byte = if black { 0 } else { (i * 31 % 256) as u8 };
-    }
-    let Ok(images) = Images::new(&bytes, 9, 7) else { return 1 };
+    let bytes: [u8; CASE.images * PIXELS] = core::array::from_fn(pixel);
+    let Ok(images) = Images::new(&bytes, CASE.height, CASE.width) else { return 1 };
     let mut memory = [Line::filled(0.0); LINES];
+    let Some(&(steps, published)) = CASE.digests.last() else { return 1 };
     for name in Isa::NAMES {
         let Ok(isa) = Isa::named(name) else {
             let _ = writeln!(Stdout, "{name}: not run: this CPU lacks it");
             continue;
         };
-        let Ok(mut trainer) = Trainer::in_memory(CONFIG, images, &mut memory[..]) else { return 1 };
+        let Ok(mut trainer) = Trainer::in_memory(CASE.config.clone(), images, &mut memory[..]) else {
+            return 1;
+        };
         trainer.set_isa(isa);
-        for _ in 0..300 {
+        for _ in 0..steps {
             if trainer.step(&Serial).is_err() {
                 return 1;
             }
         }
         let Ok(digest) = trainer.digest() else { return 1 };
-        let _ = writeln!(Stdout, "{name}: {digest}");
+        let _ = writeln!(Stdout, "{name}: {digest} (published: {published})");
     }
     0
 }
