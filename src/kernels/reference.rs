@@ -136,7 +136,20 @@ pub fn exp2i(n: f32) -> f32 {
     f32::from_bits((n + EXPONENT).to_bits() << 23)
 }
 
-/// (n, high, low) with eˣ = 2ⁿ·(high + low), |low| ≤ ulp(high)/2, for |x| ≤ 105.
+/// (n, high, low) with eˣ = 2ⁿ·(high + low), |low| ≤ ulp(high)/2, for |x| ≤ 105:
+///
+/// ```text
+/// n     = fma(x, LOG2_E, ROUND) − ROUND
+/// exact = fma(n, −LN2_HIGH, x)
+/// r     = fma(n, −LN2_LOW, exact)
+/// r_low = fma(n, −LN2_LOW, exact − r)
+/// s     = fma(…fma(fma(EXP_TAYLOR[0], r, EXP_TAYLOR[1]), r, EXP_TAYLOR[2])…, r, EXP_TAYLOR[6])
+/// tail  = fma(r·r, s, r_low)
+/// first = 1 + r
+/// rest  = ((1 − first) + r) + tail
+/// high  = first + rest
+/// low   = (first − high) + rest
+/// ```
 #[inline]
 pub fn exp_parts(x: f32) -> (f32, f32, f32) {
     let n = fma(x, LOG2_E, ROUND) - ROUND;
@@ -154,14 +167,15 @@ pub fn exp_parts(x: f32) -> (f32, f32, f32) {
     (n, high, (first - high) + rest)
 }
 
-/// x·2ⁿ for an integral |n| ≤ 252, in two steps: only the second one can round.
+/// x·2ⁿ for an integral |n| ≤ 252, in two steps, of which only the second one can round: (x·2ʰ)·2ⁿ⁻ʰ with
+/// h = fma(n, ½, ROUND) − ROUND.
 #[inline]
 pub fn scale(x: f32, n: f32) -> f32 {
     let half = fma(n, 0.5, ROUND) - ROUND;
     (x * exp2i(half)) * exp2i(n - half)
 }
 
-/// eˣ; +∞ where it overflows.
+/// eˣ; +∞ where it overflows: x is clamped to ±EXP_LIMIT, and then it is scale(high, n) of [`exp_parts`].
 pub fn exp(x: f32) -> f32 {
     let x = if x < -EXP_LIMIT { -EXP_LIMIT } else { x };
     let x = if x > EXP_LIMIT { EXP_LIMIT } else { x };
@@ -169,7 +183,21 @@ pub fn exp(x: f32) -> f32 {
     scale(high, n)
 }
 
-/// 1/(1 + e⁻ˣ), from e^−|x|: 1/(1+e) for x ≥ 0, e/(1+e) below, the quotient corrected to nearly twice the precision.
+/// 1/(1 + e⁻ˣ), from e^−|x|: 1/(1+e) for x ≥ 0, e/(1+e) below, the quotient corrected to nearly twice the precision:
+///
+/// ```text
+/// (n, high, low) = exp_parts(max(−|x|, −EXP_LIMIT))
+/// power      = 2^max(n, −64)             in 1 + e a smaller power is invisible, and so kept from underflow
+/// e, e_low   = high·power, low·power
+/// d          = 1 + e
+/// d_low      = ((1 − d) + e) + e_low
+/// inverse    = 1 / d
+/// correction = fma(−inverse, d_low, fma(−inverse, d, 1))
+/// (top, top_low, n) = (high, low, n) if x < 0, else (1, 0, 0)
+/// quotient   = top·inverse
+/// rest       = fma(quotient, correction, fma(top_low, inverse, fma(top, inverse, −quotient)))
+/// result     = scale(quotient + rest, n)
+/// ```
 pub fn sigmoid(x: f32) -> f32 {
     let a = if x > 0.0 { -x } else { x };
     let a = if a < -EXP_LIMIT { -EXP_LIMIT } else { a };
@@ -192,7 +220,24 @@ pub fn output_sigmoid(x: f32) -> f32 {
     if x <= OUTPUT_CUT { 0.0 } else { sigmoid(x) }
 }
 
-/// ln(1 + eˣ) = max(x, 0) + 2·atanh(s) with s = e/(2+e), e = e^−|x|.
+/// ln(1 + eˣ) = max(x, 0) + 2·atanh(s) with s = e/(2+e), e = e^−|x|:
+///
+/// ```text
+/// (n, high, low) = exp_parts(max(−|x|, −EXP_LIMIT))
+/// e, e_low = scale(high, n), scale(low, n)
+/// d        = fma(e, ½, 1)
+/// d_low    = fma(e_low, ½, fma(e, ½, 1 − d))
+/// q        = e / d                                             2s
+/// q_low    = fma(−q, d_low, fma(−q, d, e) + e_low) / d
+/// z        = (q·q)·¼
+/// s        = fma(…fma(ATANH_TAYLOR[0], z, ATANH_TAYLOR[1])…, z, ATANH_TAYLOR[8])
+/// rest     = fma(q·z, s, q_low)
+/// base     = max(x, 0)
+/// sum      = base + q
+/// part     = sum − base
+/// error    = (base − (sum − part)) + (q − part)
+/// result   = x if x > EXP_LIMIT, else sum + (error + rest)
+/// ```
 pub fn softplus(x: f32) -> f32 {
     let a = if x > 0.0 { -x } else { x };
     let a = if a < -EXP_LIMIT { -EXP_LIMIT } else { a };
@@ -218,7 +263,18 @@ pub fn softplus(x: f32) -> f32 {
     if x > EXP_LIMIT { x } else { result }
 }
 
-/// ln x in f64 for a positive normal x: x = 2ᵏ·m with m in [√½, √2), ln m = 2·atanh(f/(2+f)), f = m − 1.
+/// ln x in f64 for a positive normal x: x = 2ᵏ·m with m in [√½, √2), ln m = 2·atanh(f/(2+f)), f = m − 1. All in f64,
+/// each operation rounded, none fused:
+///
+/// ```text
+/// s = f / (2 + f)
+/// z = s·s
+/// t = 2/21; for n = 19, 17, …, 3: t = t·z + 2/n; t = t·z
+/// h = (½·f)·f
+/// ln x = k·L − ((h − (s·(h + t) + k·M)) − f)
+/// ```
+///
+/// L is ln 2 with the low 21 bits of its significand cleared (k·L is exact), M = 1.9082149292705877e-10 is the rest.
 pub fn ln(x: f64) -> f64 {
     /// ln 2 with the low 21 bits of its significand cleared: k times it is exact.
     const LN2_TOP: f64 = f64::from_bits(core::f64::consts::LN_2.to_bits() >> 21 << 21);
@@ -259,7 +315,13 @@ pub struct AdamRates {
 }
 
 impl AdamRates {
-    /// The constants of step `t`, counted from 1; powers by square-and-multiply from the least significant bit.
+    /// The constants of step `t`, counted from 1; powers by square-and-multiply from the least significant bit, all in
+    /// f64:
+    ///
+    /// ```text
+    /// power(β, t): r = 1, s = β; while t > 0: if t is odd, r = r·s; s = s·s; t = ⌊t/2⌋
+    /// rate = (lr·√(1 − power(β2, t))) / (1 − power(β1, t))
+    /// ```
     pub fn new(learning_rate: f32, beta1: f32, beta2: f32, epsilon: f32, t: u64) -> AdamRates {
         fn power(base: f32, mut t: u64) -> f64 {
             let (mut square, mut result) = (base as f64, 1.0);
@@ -292,7 +354,14 @@ pub fn flush(x: f32, smallest: f32) -> f32 {
     if x.abs() < smallest { 0.0 } else { x }
 }
 
-/// One parameter's Adam update: the new (p, m, v).
+/// One parameter's Adam update, the new (p, m, v):
+///
+/// ```text
+/// g = 0 where |g| < 2⁻⁵⁶
+/// m = fma(1−β1, g − m, m),           0 where |m| < 2⁻⁸⁰
+/// v = fma(1−β2, fma(g, g, −v), v),   0 where v < 2⁻¹²⁰
+/// p = p − (rate·m) / (√v + ε)
+/// ```
 #[inline]
 pub fn adam(p: f32, m: f32, v: f32, g: f32, rates: &AdamRates) -> (f32, f32, f32) {
     let g = flush(g, SMALLEST_GRADIENT);

@@ -1,5 +1,42 @@
-//! Training: [`Trainer::step`] is the algorithm on one screen. Uses everything above it: `config`, `parallel`,
+//! Training: [`Trainer::step_watched`] is the algorithm on one screen. Uses everything above it: `config`, `parallel`,
 //! `kernels`, `rng`, `data`, `model`.
+//!
+//! # The state before the first step
+//!
+//! The tensors in canonical order, numbered from 0: `generator.hidden.weight` \[latent, hidden\], `generator.hidden.bias`,
+//! `generator.out.weight` \[hidden, pixels\], `generator.out.bias`, `discriminator.hidden.weight` \[pixels, hidden\],
+//! `discriminator.hidden.bias`, `discriminator.out.weight` \[hidden, 1\], `discriminator.out.bias`. Weight number i takes
+//! normals of [`Purpose::Init`]\(i) row by row, both of a pair in turn, the last one's second left out where their number
+//! is odd; σ = 1/√(fan_in/2) in f64, fan_in being its rows. Biases and all moments are 0.
+//!
+//! # Step t, counted from 1
+//!
+//! Rules are those of [`reference`](mod@crate::kernels::reference). A product of matrices `·` is rule 2's chain, in
+//! ascending k, stored as `acc + 0`; everything else is elementwise, each operation rounded. b is the batch size.
+//!
+//! ```text
+//! x, z     images of the batch, in its order, their bytes times f32(1/255); row i of z: uniforms of Noise(t, i)
+//! h        = relu(z·W1 + b1)                    W1, b1, W2, b2: the generator's
+//! y        = output_sigmoid(h·W2 + b2)
+//! r        = relu(x·V1 + c1)                    V1, c1, V2, c2: the discriminator's
+//! f        = relu(y·V1 + c1)
+//! l_r, l_f = r·V2 + c2, f·V2 + c2               one logit per row
+//! d_r      = −σ(−l_r) / b                       and +0 where its magnitude is below 2⁻⁵⁶, as the next two
+//! d_f      = σ(l_f) / b                         for the discriminator
+//! d_g      = −σ(−l_f) / b                       for the generator
+//! dr[i, k] = d_r[i]·V2[k] + 0                   where r[i, k] > 0, else +0
+//! df[i, k] = d_f[i]·V2[k] + 0                   where f[i, k] > 0, else +0
+//! dg[i, k] = d_g[i]·V2[k] + 0                   where f[i, k] > 0, else +0
+//! dy       = (dg·V1ᵀ)·s + 0, s = y(1 − y)       +0 where s is 0
+//! dh       = dy·W2ᵀ                             where h > 0, else +0
+//!
+//! gradients, from these values and the parameters before the step:
+//! V1, V2   = one chain over the rows of (x, dr) and then of (y, df); of (r, d_r) and then of (f, d_f)
+//! W1, W2   = zᵀ·dh, hᵀ·dy
+//! biases   = plain adds from +0 over ascending rows: c1 of dr, then df; c2 of d_r, then d_f; b1 of dh; b2 of dy
+//! ```
+//!
+//! Then every parameter takes Adam's update ([`adam`](crate::kernels::reference::adam)) with the constants of step t.
 
 mod phase;
 mod sampler;
