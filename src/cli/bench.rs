@@ -4,7 +4,7 @@
 //! it. Peak and steps take turns, so that both see the same clock and the same neighbours.
 
 use std::fmt::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -14,8 +14,9 @@ use rayon::ThreadPool;
 use serde::Serialize;
 use stats_alloc::INSTRUMENTED_SYSTEM;
 
-use super::machine::{self, Machine};
-use super::run_folder::checkpoint_at;
+use super::Owned;
+use super::machine;
+use super::replay::Replay;
 use super::train::grouped;
 use crate::error::Error;
 use crate::export::safetensors::Checkpoint;
@@ -35,12 +36,9 @@ const SHARED_CACHE_NS: f64 = 120.0;
 #[derive(Debug, Args)]
 #[command(allow_negative_numbers = true)]
 pub struct Bench {
-    /// Start from this run's newest checkpoint, or from this checkpoint, instead of from new networks
-    #[arg(long, value_name = "RUN|STATE")]
+    /// Start from this run's newest checkpoint, from RUN@STEP or from this checkpoint, instead of from new networks
+    #[arg(long, value_name = "RUN[@STEP]|STATE")]
     from: Option<PathBuf>,
-    /// Folder of the data set
-    #[arg(long, value_name = "DIR", default_value = "data")]
-    data: PathBuf,
     /// Rounds; in each, peak and steps are timed in turn
     #[arg(long, value_name = "N", default_value_t = 5)]
     rounds: usize,
@@ -51,7 +49,7 @@ pub struct Bench {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    machine: Machine,
+    replay: Replay,
 }
 
 /// What is printed.
@@ -131,15 +129,15 @@ impl Bench {
             let flag = if self.rounds == 0 { "--rounds" } else { "--steps" };
             return Err(Error::usage(flag, "expected 1 or more"));
         }
-        let (isa, threads) = (self.machine.isa()?, self.machine.threads()?);
+        let (isa, threads) = (self.replay.machine.isa()?, self.replay.machine.threads()?);
         let cores = machine::cores();
         let counts = match threads {
             Some(threads) => vec![threads],
             None => (0..).map(|n| 1 << n).take_while(|&n| n < cores).chain([cores]).collect(),
         };
-        let data = Dataset::open(&self.data)?;
-        let checkpoint =
-            self.from.as_deref().map(checkpoint_at).transpose()?.map(|(_, checkpoint)| checkpoint);
+        let data = Dataset::open(self.replay.data.as_deref().unwrap_or(Path::new("data")))?;
+        let checkpoint = self.from.as_deref().map(|from| self.replay.state(from)).transpose()?;
+        let checkpoint = checkpoint.map(|(_, checkpoint)| checkpoint);
         let new_trainer = || trainer(&data, checkpoint.as_ref(), isa);
         let (line_ns, mut runs, mut allocations) = ((cores > 1).then(line_ns), Vec::new(), 0);
         for threads in counts {
@@ -210,8 +208,6 @@ impl Bench {
         Ok((run, allocations))
     }
 }
-
-type Owned<'a> = Trainer<'a, Box<[Line]>>;
 
 fn trainer<'a>(data: &'a Dataset, from: Option<&Checkpoint>, isa: Isa) -> Result<Owned<'a>, Error> {
     let config = from.map_or_else(Config::default, |checkpoint| checkpoint.config.clone());

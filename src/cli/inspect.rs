@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::metrics::Metrics;
-use super::run_folder::{RunFolder, checkpoints, newest_checkpoint, read_checkpoint};
+use super::replay::Replay;
+use super::run_folder::{RunFolder, checkpoints, newest_checkpoint};
 use super::train::grouped;
 use crate::error::Error;
 use crate::export::safetensors::Checkpoint;
@@ -15,16 +16,21 @@ use crate::model::layout::{Sizes, Tensor};
 /// The flags of `duel inspect`.
 #[derive(Debug, Args)]
 pub struct Inspect {
-    /// A run's folder, or a checkpoint (.safetensors)
-    #[arg(value_name = "RUN|FILE")]
+    /// A run's folder, RUN@STEP for the state after any step, or a checkpoint (.safetensors)
+    #[arg(value_name = "RUN[@STEP]|STATE")]
     what: PathBuf,
+    #[command(flatten)]
+    replay: Replay,
 }
 
 impl Inspect {
     /// Prints what it is.
     pub fn run(self) -> Result<(), Error> {
-        let text =
-            if self.what.is_dir() { self.describe_run()? } else { describe(&read_checkpoint(&self.what)?) };
+        let text = if self.what.is_dir() {
+            self.describe_run()?
+        } else {
+            describe(&self.replay.state(&self.what)?.1)
+        };
         super::print(&text)
     }
 

@@ -10,10 +10,12 @@ macro_rules! note {
 }
 
 mod bench;
+mod export;
 mod inspect;
 mod machine;
 mod metrics;
 mod picture;
+mod replay;
 mod run_folder;
 mod sample;
 mod settings;
@@ -44,8 +46,10 @@ enum Command {
     Sample(sample::Sample),
     /// Times steps on this machine, against the peak of its cores.
     Bench(bench::Bench),
-    /// Says what a run or a checkpoint is.
+    /// Says what a run or a state is.
     Inspect(inspect::Inspect),
+    /// Writes the state after any step as a checkpoint.
+    Export(export::Export),
 }
 
 /// Runs the program and returns its exit code: 0 done, 2 usage, 3 bad input, 4 I/O, 5 diverged, 6 environment, 130 and 143
@@ -74,6 +78,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Sample(sample) => sample.run().map(|()| 0),
         Command::Bench(bench) => bench.run().map(|()| 0),
         Command::Inspect(inspect) => inspect.run().map(|()| 0),
+        Command::Export(export) => export.run().map(|()| 0),
     };
     match done {
         Ok(code) => ExitCode::from(code),
@@ -83,6 +88,9 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     }
 }
+
+/// A trainer with memory of its own.
+type Owned<'a> = crate::Trainer<'a, Box<[crate::Line]>>;
 
 /// Results, on stdout.
 fn print(text: &str) -> Result<(), Error> {

@@ -244,14 +244,6 @@ pub fn newest_checkpoint(path: &Path) -> Result<Option<(PathBuf, Checkpoint)>, E
     Ok(None)
 }
 
-/// What RUN|STATE names: a run's newest good checkpoint, or the checkpoint itself.
-pub fn checkpoint_at(from: &Path) -> Result<(PathBuf, Checkpoint), Error> {
-    if !from.is_dir() {
-        return Ok((from.to_path_buf(), read_checkpoint(from)?));
-    }
-    newest_checkpoint(from)?.ok_or_else(|| Error::input(from.display().to_string(), "has no good checkpoint"))
-}
-
 /// Makes the first free of the default names.
 fn free_name(seed: u64) -> Result<PathBuf, Error> {
     fs::create_dir_all("runs").map_err(|error| Error::io("runs", error))?;

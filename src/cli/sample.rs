@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use sha2::{Digest as _, Sha256};
 
-use super::machine::{self, Machine};
-use super::run_folder::checkpoint_at;
+use super::machine;
+use super::replay::Replay;
 use super::train::grouped;
 use crate::error::Error;
 use crate::export::grid::canvas;
@@ -23,8 +23,8 @@ const CHUNK: usize = 4_096;
 #[derive(Debug, Args)]
 #[command(allow_negative_numbers = true)]
 pub struct Sample {
-    /// A run's folder, for its newest checkpoint, or a checkpoint (.safetensors)
-    #[arg(value_name = "RUN|STATE")]
+    /// A run's folder, for its newest checkpoint, RUN@STEP for any step, or a checkpoint (.safetensors)
+    #[arg(value_name = "RUN[@STEP]|STATE")]
     from: PathBuf,
     /// Seed of the samples; image i depends on the weights, the seed and i alone
     #[arg(long, value_name = "N", default_value_t = 42)]
@@ -42,7 +42,7 @@ pub struct Sample {
     #[arg(long)]
     no_invert: bool,
     #[command(flatten)]
-    machine: Machine,
+    replay: Replay,
 }
 
 /// What the name of the file asks for.
@@ -69,8 +69,8 @@ impl Sample {
         if self.out.exists() {
             return Err(Error::usage("--out", format!("{} exists, expected a new file", self.out.display())));
         }
-        let (isa, pool) = (self.machine.isa()?, self.machine.pool()?);
-        let (state, checkpoint) = checkpoint_at(&self.from)?;
+        let (isa, pool) = (self.replay.machine.isa()?, self.replay.machine.pool()?);
+        let (state, checkpoint) = self.replay.state(&self.from)?;
         let mut sampler = checkpoint.sampler()?;
         sampler.set_isa(isa);
         if let Some(parent) = self.out.parent() {
@@ -79,7 +79,7 @@ impl Sample {
         note!(
             "{} images of {} · seed {} · {} → {}",
             grouped(count as u64),
-            state.display(),
+            state,
             self.seed,
             machine::described(isa, &pool),
             self.out.display()

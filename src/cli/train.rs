@@ -8,6 +8,7 @@ use console::Term;
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 
+use super::Owned;
 use super::machine::{self, Machine};
 use super::metrics::{Line, Metrics, Timing};
 use super::picture::half_blocks;
@@ -19,15 +20,12 @@ use crate::error::Error;
 use crate::export::grid::{Canvas, canvas};
 use crate::export::png;
 use crate::export::safetensors::{self, Checkpoint};
-use crate::{BITS_VERSION, Dataset, Digest, Isa, Rayon, StepStats, golden};
+use crate::{BITS_VERSION, Dataset, Digest, Isa, Rayon, StepStats, Trainer, golden};
 
 /// Steps between canvases.
 const CANVAS_EVERY: u64 = 2_000;
 /// Samples per row and column of a canvas.
 const GRID: usize = 6;
-
-/// The trainer with memory of its own.
-type Trainer<'a> = crate::Trainer<'a, Box<[crate::Line]>>;
 
 /// The flags of `duel train`.
 #[derive(Debug, Args)]
@@ -54,7 +52,7 @@ struct Run<'a> {
     folder: RunFolder,
     manifest: Manifest,
     metrics: Metrics,
-    trainer: Trainer<'a>,
+    trainer: Owned<'a>,
     data: &'a Dataset,
     data_digest: Digest,
 }
@@ -121,7 +119,7 @@ impl Train {
 }
 
 /// A trainer at step 0; what is wrong with the data names their folder.
-fn trainer<'a>(plan: &Plan, data: &'a Dataset) -> Result<Trainer<'a>, Error> {
+fn trainer<'a>(plan: &Plan, data: &'a Dataset) -> Result<Owned<'a>, Error> {
     Trainer::new(plan.config.clone(), data.images()).map_err(|error| match error {
         Error::Input { problem, .. } => Error::input(plan.data.display().to_string(), problem),
         other => other,
@@ -165,7 +163,7 @@ fn start(
     folder: RunFolder,
     data: &Dataset,
     data_digest: Digest,
-    mut trainer: Trainer<'_>,
+    mut trainer: Owned<'_>,
     isa: Isa,
     pool: &rayon::ThreadPool,
 ) -> Result<u8, Error> {

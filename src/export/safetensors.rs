@@ -11,9 +11,10 @@
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::ops::Range;
 
 use safetensors::SafeTensors;
-use safetensors::tensor::{Dtype, View};
+use safetensors::tensor::{Dtype, TensorView, View};
 use sha2::{Digest as _, Sha256};
 
 use crate::BITS_VERSION;
@@ -28,42 +29,23 @@ const KEY: &str = "checkpoint";
 /// The parts of a tensor and the ends of their names.
 const PARTS: [(Part, &str); 3] = [(Part::Parameter, ""), (Part::AdamM, ".adam_m"), (Part::AdamV, ".adam_v")];
 
-/// The bytes of a checkpoint of a run on the data with that digest.
+/// The bytes of a checkpoint of a run on the data with that digest: those of [`Checkpoint::encode`], without a second state
+/// in memory.
 ///
 /// # Errors
 /// [`Error::Diverged`] after divergence.
 pub fn encode<M: AsMut<[Line]>>(trainer: &mut Trainer<'_, M>, data: Digest) -> Result<Vec<u8>, Error> {
-    let images = trainer.images();
-    let mut lines = format!(
-        "step={}\nbits_version={BITS_VERSION}\nstate_digest={}\ndata_digest={data}\nheight={}\nwidth={}\n",
-        trainer.steps_done(),
-        trainer.digest()?,
-        images.height(),
-        images.width()
-    );
-    for (name, value) in trainer.config().pairs() {
-        lines += &format!("{name}={value}\n");
-    }
-    lines += &format!("digest={}\n", sha256(lines.as_bytes()));
-    let metadata = HashMap::from([(KEY.to_string(), lines)]);
-    let images = trainer.images();
-    let sizes = Sizes::new(trainer.config(), images.size(), 0);
+    let head = Checkpoint::head(trainer, data)?;
     let trainer = RefCell::new(trainer);
-    let views = Tensor::ALL.into_iter().flat_map(|tensor| PARTS.map(|(part, suffix)| (tensor, part, suffix)));
-    let views = views.map(|(tensor, part, suffix)| {
-        let name = format!("{}{suffix}", tensor.name());
-        (name, Values { trainer: &trainer, tensor, part, shape: shape(tensor, &sizes) })
-    });
-    Ok(safetensors::serialize(views, Some(metadata)).expect("names are unique and sizes fit"))
+    let parts = PARTS.into_iter().flat_map(|(part, _)| Tensor::ALL.map(|tensor| (tensor, part)));
+    Ok(head.serialize(
+        head.tensors().zip(parts).map(|((name, shape, _), (tensor, part))| {
+            (name, Values { trainer: &trainer, tensor, part, shape })
+        }),
+    ))
 }
 
-/// The shape of a tensor in a file: a bias has one dimension.
-fn shape(tensor: Tensor, sizes: &Sizes) -> Vec<usize> {
-    let [rows, cols] = tensor.dims(sizes);
-    if tensor.is_bias() { vec![cols] } else { vec![rows, cols] }
-}
-
-/// A tensor of a trainer, whose bytes are made when they are asked for: one tensor's at a time, not a second state.
+/// A tensor of a trainer, whose bytes are made when they are asked for: one tensor's at a time.
 struct Values<'a, 'b, 'c, M> {
     trainer: &'a RefCell<&'b mut Trainer<'c, M>>,
     tensor: Tensor,
@@ -89,11 +71,29 @@ impl<M: AsMut<[Line]>> View for Values<'_, '_, '_, M> {
     }
 }
 
+/// The shape of a tensor in a file: a bias has one dimension.
+fn shape(tensor: Tensor, sizes: &Sizes) -> Vec<usize> {
+    let [rows, cols] = tensor.dims(sizes);
+    if tensor.is_bias() { vec![cols] } else { vec![rows, cols] }
+}
+
+/// The tensors of a state in canonical order: name, shape, and where its canonical form holds the values.
+fn tensors(config: &Config, pixels: usize) -> impl Iterator<Item = (String, Vec<usize>, Range<usize>)> {
+    let sizes = Sizes::new(config, pixels, 0);
+    let mut end = 8;
+    let parts = PARTS.into_iter().flat_map(|(_, suffix)| Tensor::ALL.map(|tensor| (tensor, suffix)));
+    parts.map(move |(tensor, suffix)| {
+        let (shape, start) = (shape(tensor, &sizes), end);
+        end += 4 * shape.iter().product::<usize>();
+        (format!("{}{suffix}", tensor.name()), shape, start..end)
+    })
+}
+
 fn sha256(bytes: &[u8]) -> Digest {
     Digest(Sha256::digest(bytes).into())
 }
 
-/// A checkpoint that was read, and checked against both of its digests.
+/// A state with all that belongs to it: made of a trainer, or read and then checked against both of its digests.
 #[derive(Clone, Debug)]
 pub struct Checkpoint {
     /// Steps done.
@@ -113,6 +113,59 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
+    /// The state of `trainer`, whose data have the digest `data`.
+    ///
+    /// # Errors
+    /// [`Error::Diverged`] after divergence.
+    pub fn of<M: AsMut<[Line]>>(trainer: &mut Trainer<'_, M>, data: Digest) -> Result<Checkpoint, Error> {
+        let mut state = Vec::with_capacity(trainer.state_bytes());
+        trainer.save(|bytes| state.extend_from_slice(bytes))?;
+        Ok(Checkpoint { state, ..Self::head(trainer, data)? })
+    }
+
+    /// [`Checkpoint::of`] without the state itself.
+    fn head<M: AsMut<[Line]>>(trainer: &mut Trainer<'_, M>, data: Digest) -> Result<Checkpoint, Error> {
+        let images = trainer.images();
+        Ok(Checkpoint {
+            step: trainer.steps_done(),
+            config: trainer.config().clone(),
+            data_digest: data.to_string(),
+            state_digest: trainer.digest()?.to_string(),
+            height: images.height(),
+            width: images.width(),
+            state: Vec::new(),
+        })
+    }
+
+    /// The bytes of the file.
+    pub fn encode(&self) -> Vec<u8> {
+        self.serialize(self.tensors().map(|(name, shape, at)| {
+            let view = TensorView::new(Dtype::F32, shape, &self.state[at]);
+            (name, view.expect("a shape's own number of bytes"))
+        }))
+    }
+
+    /// The bytes of a file with these tensors.
+    fn serialize<V: View>(&self, tensors: impl Iterator<Item = (String, V)>) -> Vec<u8> {
+        let Checkpoint { step, config, data_digest, state_digest, height, width, state: _ } = self;
+        let mut lines = format!(
+            "step={step}\nbits_version={BITS_VERSION}\nstate_digest={state_digest}\ndata_digest={data_digest}\n\
+             height={height}\nwidth={width}\n"
+        );
+        for (name, value) in config.pairs() {
+            lines += &format!("{name}={value}\n");
+        }
+        lines += &format!("digest={}\n", sha256(lines.as_bytes()));
+        let metadata = HashMap::from([(KEY.to_string(), lines)]);
+        let tensors: Vec<_> = tensors.collect();
+        safetensors::serialize(tensors, Some(metadata)).expect("names are unique and sizes fit")
+    }
+
+    /// The tensors in canonical order: name, shape, and where the state holds its values.
+    pub fn tensors(&self) -> impl Iterator<Item = (String, Vec<usize>, Range<usize>)> {
+        tensors(&self.config, self.height * self.width)
+    }
+
     /// Reads a checkpoint; `source` names the data in errors.
     ///
     /// # Errors
@@ -150,16 +203,12 @@ impl Checkpoint {
 
         let step = number("step")?;
         let mut state = step.to_le_bytes().to_vec();
-        for (_, suffix) in PARTS {
-            for tensor in Tensor::ALL {
-                let name = format!("{}{suffix}", tensor.name());
-                let shape = shape(tensor, &Sizes::new(&config, pixels, 0));
-                let view = file.tensor(&name).map_err(|_| bad(format!("has no tensor {name}")))?;
-                if view.dtype() != Dtype::F32 || view.shape() != shape {
-                    return Err(bad(format!("{name}: expected F32 {shape:?}")));
-                }
-                state.extend_from_slice(view.data());
+        for (name, shape, _) in tensors(&config, pixels) {
+            let view = file.tensor(&name).map_err(|_| bad(format!("has no tensor {name}")))?;
+            if view.dtype() != Dtype::F32 || view.shape() != shape {
+                return Err(bad(format!("{name}: expected F32 {shape:?}")));
             }
+            state.extend_from_slice(view.data());
         }
         let state_digest = sha256(&state).to_string();
         if get("state_digest") != Some(&state_digest) || file.len() != PARTS.len() * Tensor::ALL.len() {

@@ -1,0 +1,40 @@
+//! `duel export`: the state after any step as a checkpoint file.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::replay::Replay;
+use super::train::grouped;
+use crate::error::Error;
+use crate::export::write_whole;
+
+/// The flags of `duel export`.
+#[derive(Debug, Args)]
+pub struct Export {
+    /// A run's folder, for its newest checkpoint, RUN@STEP for any step, or a checkpoint (.safetensors)
+    #[arg(value_name = "RUN[@STEP]|STATE")]
+    from: PathBuf,
+    /// A new file, NAME.safetensors
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    #[command(flatten)]
+    replay: Replay,
+}
+
+impl Export {
+    /// Writes the file, byte for byte the checkpoint that the run would have written after that step.
+    pub fn run(self) -> Result<(), Error> {
+        if self.out.extension().is_none_or(|extension| extension != "safetensors") {
+            return Err(Error::usage("--out", "expected NAME.safetensors"));
+        }
+        if self.out.exists() {
+            return Err(Error::usage("--out", format!("{} exists, expected a new file", self.out.display())));
+        }
+        let (name, checkpoint) = self.replay.state(&self.from)?;
+        let bytes = checkpoint.encode();
+        write_whole(&self.out, |file| file.write_all(&bytes))?;
+        note!("{name}, step {} → {}", grouped(checkpoint.step), self.out.display());
+        super::print(&format!("State digest: {}\n", checkpoint.state_digest))
+    }
+}
