@@ -42,6 +42,11 @@ pub enum Error {
         /// The step, counted from 1.
         step: u64,
     },
+    /// What was recomputed is not what was published or recorded.
+    Mismatch {
+        /// What differs from what.
+        problem: Text,
+    },
     /// This machine lacks something that was asked for.
     Environment {
         /// What is missing.
@@ -50,7 +55,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// The process exit code of this error: 2 usage, 3 input, 4 I/O, 5 diverged, 6 environment.
+    /// The process exit code of this error: 2 usage, 3 input, 4 I/O, 5 diverged, 6 environment, 7 mismatch.
     pub fn exit_code(&self) -> u8 {
         match self {
             Error::Usage { .. } => 2,
@@ -59,6 +64,7 @@ impl Error {
             Error::Io { .. } => 4,
             Error::Diverged { .. } => 5,
             Error::Environment { .. } => 6,
+            Error::Mismatch { .. } => 7,
         }
     }
 
@@ -75,6 +81,12 @@ impl Error {
     /// Something that this machine lacks.
     pub(crate) fn environment(problem: impl Into<Text>) -> Self {
         Error::Environment { problem: problem.into() }
+    }
+
+    /// Something recomputed that differs.
+    #[cfg(feature = "cli")]
+    pub(crate) fn mismatch(problem: impl Into<Text>) -> Self {
+        Error::Mismatch { problem: problem.into() }
     }
 
     /// A failed file operation on `path`.
@@ -95,7 +107,7 @@ impl fmt::Display for Error {
                 f,
                 "training diverged at step {step}: a parameter is beyond ±2^20, or a parameter or moment is not finite"
             ),
-            Error::Environment { problem } => write!(f, "{problem}"),
+            Error::Environment { problem } | Error::Mismatch { problem } => write!(f, "{problem}"),
         }
     }
 }

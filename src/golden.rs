@@ -121,3 +121,31 @@ pub const REAL_SHAPE: Case = Case {
         (300, "sha256:702b9ee223d0f01ab32e5d80d1502f00e0067c8a40fcbcc608b0546f581981dd"),
     ],
 };
+
+/// What each function and kernel makes of the fixed inputs of `duel verify`: name and digest.
+pub const PARTS: [(&str, &str); 19] = [
+    ("emulated fma", "sha256:84188dd9f9bc4eb2cb516259e0c34c972020c2ffb6e9592682141d5e02539409"),
+    ("ln", "sha256:430cfea866ae373479d1ab6c8251cb6b2675a1889a53d451fd518c49de0b56e8"),
+    ("exp", "sha256:7feca2b5837b2e8fdc9051a3f30323fc595082945f4ec764b8b8760313c41920"),
+    ("sigmoid", "sha256:e3475c9b445b66cbd099e09d72177877fb5a7abc671447e217c124daeed9fbc3"),
+    ("output sigmoid", "sha256:794e5b3cec752c36adb0a30d8ee033662856ce4738b914c8998f48ed90ea39d7"),
+    ("softplus", "sha256:3030ada730e1f3b6a4384d4c113788ba6f86a339b9a9cb6cdbc8a4fe45ae248d"),
+    ("product by rows", "sha256:b904789ae482fbe5c430598f942d2907959d60e0da48f4ea64579e187ffa09d5"),
+    ("product by columns", "sha256:3570c191e3b34d67443c059fe895dfa19e4f74576d3898011576954555dc492f"),
+    ("product over lists", "sha256:b904789ae482fbe5c430598f942d2907959d60e0da48f4ea64579e187ffa09d5"),
+    ("hidden activation", "sha256:9c43245071c9de256ecd5fda2c031d7c3040a77d77a7a10579f56d590203c94f"),
+    ("pixel activation", "sha256:1f607de1ed929ad493552c1b638b68021fbaf9335bc4212616b8e9df24456e9c"),
+    ("pixel backward", "sha256:7b3cab154cc5fc528ffbe9799f5ce9a7185e7280c2c999a7b3cc632ab394af46"),
+    ("hidden backward", "sha256:4af7488c8970e6df44591fc7ab13916eb71da3a229359a8361e88c69b7af27cb"),
+    ("logits", "sha256:a455e6a0a2d69182f38122339f55b4bc6dee34691964f5b1fa4dc1f40fcfbce3"),
+    ("cross entropy", "sha256:691f49a9f47f94274f96b382e8440aaf968b4dbab7b098fb4f2ed53e0ceb6cde"),
+    ("logit backward", "sha256:a93125b59fee82a05eda9b8b97f231557d6440fa2bfb466d2b26ca8a6a8b84cb"),
+    ("column sums", "sha256:56f50bc28ace91eb5371035ed1dbb3b88ad3581a790a1fe28aba1fd218e4b7ef"),
+    ("transposition", "sha256:28936df607ba8237d5eb66f3ac4f513f14805f645d13d448b9232e4b17ba408e"),
+    ("adam", "sha256:24ffc8e8819a8b61e4be85ce1fea39fd2e0a29fa3e86c421f450783dac403231"),
+];
+
+/// The published digest of a function or kernel.
+pub fn part(name: &str) -> Option<&'static str> {
+    PARTS.iter().find(|(part, _)| *part == name).map(|(_, digest)| *digest)
+}

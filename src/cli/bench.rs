@@ -141,7 +141,7 @@ impl Bench {
         let new_trainer = || trainer(&data, checkpoint.as_ref(), isa);
         let (line_ns, mut runs, mut allocations) = ((cores > 1).then(line_ns), Vec::new(), 0);
         for threads in counts {
-            note!("{}, {} rounds of {} steps", named(threads), self.rounds, self.steps);
+            note!("{}, {} rounds of {} steps", machine::counted(threads), self.rounds, self.steps);
             let pool = machine::pool(threads)?;
             let mut trainer = new_trainer()?;
             let (run, allocated) = pool.install(|| self.time(isa, &pool, &mut trainer))?;
@@ -341,10 +341,6 @@ fn peak_resident_bytes() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let kib = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?.trim().strip_suffix(" kB")?;
     Some(1_024 * kib.trim().parse::<u64>().ok()?)
-}
-
-fn named(threads: usize) -> String {
-    format!("{threads} thread{}", if threads == 1 { "" } else { "s" })
 }
 
 impl Report {

@@ -24,12 +24,17 @@ pub struct Machine {
 impl Machine {
     /// The backend.
     pub fn isa(&self) -> Result<Isa, Error> {
+        Ok(self.asked_isa()?.unwrap_or_else(Isa::best))
+    }
+
+    /// The backend that was asked for.
+    pub fn asked_isa(&self) -> Result<Option<Isa>, Error> {
         let (name, source) = match (&self.isa, std::env::var("DUEL_ISA")) {
             (Some(name), _) => (name.clone(), "--isa"),
             (None, Ok(name)) if !name.is_empty() => (name, "DUEL_ISA"),
-            _ => return Ok(Isa::best()),
+            _ => return Ok(None),
         };
-        Isa::named(&name).map_err(|error| match error {
+        Isa::named(&name).map(Some).map_err(|error| match error {
             Error::Usage { problem, .. } => Error::usage(source, format!("unknown {name:?}, {problem}")),
             Error::Environment { problem } => Error::environment(format!("{source}: {problem}")),
             other => other,
@@ -66,6 +71,13 @@ pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, |n| n.get().min(MAX_THREADS))
 }
 
+/// The memory that new programs can have, where the operating system says it: on Linux.
+pub fn available_bytes() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let kib = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?.trim().strip_suffix(" kB")?;
+    Some(1_024 * kib.trim().parse::<u64>().ok()?)
+}
+
 /// The processor's name.
 pub fn cpu() -> String {
     isa::cpu_name().map_or(format!("unknown {}", std::env::consts::ARCH), |name| {
@@ -75,8 +87,10 @@ pub fn cpu() -> String {
 
 /// `avx2 · 2 threads`.
 pub fn described(isa: Isa, pool: &ThreadPool) -> String {
-    match pool.current_num_threads() {
-        1 => format!("{} · 1 thread", isa.name()),
-        threads => format!("{} · {threads} threads", isa.name()),
-    }
+    format!("{} · {}", isa.name(), counted(pool.current_num_threads()))
+}
+
+/// `2 threads`.
+pub fn counted(threads: usize) -> String {
+    if threads == 1 { "1 thread".to_string() } else { format!("{threads} threads") }
 }

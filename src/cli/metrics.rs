@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::Owned;
 use super::settings::Plan;
+use crate::StepStats;
 use crate::error::Error;
 use crate::export::write_whole;
 
@@ -31,8 +33,39 @@ pub struct Line {
     pub timing: Timing,
 }
 
+impl Line {
+    /// The text of the line without its timing.
+    pub fn reproducible(&self) -> String {
+        let text = self.text();
+        text.find(",\"timing\":").map_or(text.clone(), |end| text[..end].to_string())
+    }
+
+    fn text(&self) -> String {
+        serde_json::to_string(self).expect("a line is plain values")
+    }
+}
+
+/// The line of the step that `trainer` has just taken.
+pub fn line_of(
+    trainer: &mut Owned<'_>,
+    stats: &StepStats,
+    with_digest: bool,
+    steps_per_s: f64,
+) -> Result<Line, Error> {
+    let (mean_d_real, mean_d_fake) = trainer.mean_probabilities()?;
+    Ok(Line {
+        step: stats.step,
+        g_loss: stats.generator_loss,
+        d_loss: stats.discriminator_loss,
+        mean_d_real,
+        mean_d_fake,
+        digest: if with_digest { Some(trainer.digest()?.to_string()) } else { None },
+        timing: Timing { steps_per_s: (steps_per_s * 10.0).round() / 10.0 },
+    })
+}
+
 /// The timing of a line.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Deserialize, Serialize)]
 pub struct Timing {
     /// Steps per second since the command started.
     pub steps_per_s: f64,
@@ -65,8 +98,7 @@ impl Metrics {
 
     /// Appends a line.
     pub fn write(&mut self, line: &Line) -> Result<(), Error> {
-        let mut text = serde_json::to_string(line).expect("a line is plain values");
-        text.push('\n');
+        let text = line.text() + "\n";
         self.file.write_all(text.as_bytes()).map_err(|error| Error::io(&self.path, error))
     }
 

@@ -9,6 +9,7 @@ macro_rules! note {
     }};
 }
 
+mod audit;
 mod bench;
 mod export;
 mod inspect;
@@ -18,9 +19,11 @@ mod picture;
 mod replay;
 mod run_folder;
 mod sample;
+mod self_check;
 mod settings;
 mod signals;
 mod train;
+mod verify;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -44,6 +47,8 @@ enum Command {
     Train(Box<train::Train>),
     /// Makes images with a trained generator: a canvas, or a data set.
     Sample(sample::Sample),
+    /// Checks this machine, or a run, against the bits that they should have.
+    Verify(verify::Verify),
     /// Times steps on this machine, against the peak of its cores.
     Bench(bench::Bench),
     /// Says what a run or a state is.
@@ -52,8 +57,8 @@ enum Command {
     Export(export::Export),
 }
 
-/// Runs the program and returns its exit code: 0 done, 2 usage, 3 bad input, 4 I/O, 5 diverged, 6 environment, 130 and 143
-/// stopped by a signal.
+/// Runs the program and returns its exit code: 0 done, 2 usage, 3 bad input, 4 I/O, 5 diverged, 6 environment, 7
+/// mismatch, 130 and 143 stopped by a signal.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
@@ -76,6 +81,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let done = match cli.command {
         Command::Train(train) => train.run(),
         Command::Sample(sample) => sample.run().map(|()| 0),
+        Command::Verify(verify) => verify.run().map(|()| 0),
         Command::Bench(bench) => bench.run().map(|()| 0),
         Command::Inspect(inspect) => inspect.run().map(|()| 0),
         Command::Export(export) => export.run().map(|()| 0),

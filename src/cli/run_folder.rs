@@ -7,9 +7,15 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::Owned;
+use crate::Rayon;
 use crate::error::Error;
+use crate::export::grid::{Canvas, canvas};
 use crate::export::safetensors::Checkpoint;
 use crate::export::{PART, parent, sync_folder, write_whole};
+
+/// Samples per row and column of a canvas.
+const GRID: usize = 6;
 
 /// A run's folder, held by this process.
 #[derive(Debug)]
@@ -191,14 +197,14 @@ impl RunFolder {
 
     /// Writes the canvas of `step` and returns its path.
     pub fn write_canvas(&self, step: u64, png: &[u8]) -> Result<PathBuf, Error> {
-        let path = self.samples().join(format!("step_{step:08}.png"));
+        let path = canvas_path(&self.path, step);
         write_whole(&path, |file| file.write_all(png))?;
         Ok(path)
     }
 
     /// Writes the checkpoint of `step`, then removes the oldest ones but `keep_last`, if that is not 0.
     pub fn write_checkpoint(&self, step: u64, bytes: &[u8], keep_last: usize) -> Result<(), Error> {
-        let path = self.checkpoints().join(format!("step_{step:08}.safetensors"));
+        let path = checkpoint_path(&self.path, step);
         write_whole(&path, |file| file.write_all(bytes))?;
         if keep_last > 0 {
             for (_, old) in checkpoints(&self.path)?.into_iter().skip(keep_last).filter(|(at, _)| *at != step)
@@ -208,6 +214,23 @@ impl RunFolder {
         }
         Ok(())
     }
+}
+
+/// Where the run in `path` keeps the canvas of `step`.
+pub fn canvas_path(path: &Path, step: u64) -> PathBuf {
+    path.join("samples").join(format!("step_{step:08}.png"))
+}
+
+/// Where the run in `path` keeps the checkpoint of `step`.
+pub fn checkpoint_path(path: &Path, step: u64) -> PathBuf {
+    path.join("checkpoints").join(format!("step_{step:08}.safetensors"))
+}
+
+/// The canvas of the seed's first 36 samples: the same z at every step.
+pub fn canvas_of(trainer: &mut Owned<'_>, (width, height): (usize, usize)) -> Result<Canvas, Error> {
+    let (seed, mut bytes) = (trainer.config().seed, vec![0; GRID * GRID * width * height]);
+    trainer.sample(&Rayon, seed, 0, &mut bytes)?;
+    Ok(canvas(&bytes, (width, height), (GRID, GRID), true))
 }
 
 /// The checkpoints of the run in `path`, newest first.

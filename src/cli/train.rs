@@ -10,22 +10,20 @@ use jiff::Timestamp;
 
 use super::Owned;
 use super::machine::{self, Machine};
-use super::metrics::{Line, Metrics, Timing};
+use super::metrics::{Metrics, line_of};
 use super::picture::half_blocks;
-use super::run_folder::{self, Manifest, Outcome, RunFolder, Session};
+use super::run_folder::{self, Manifest, Outcome, RunFolder, Session, canvas_of};
 use super::settings::{Plan, Settings};
 use super::signals::Signals;
 use crate::config::Config;
 use crate::error::Error;
-use crate::export::grid::{Canvas, canvas};
+use crate::export::grid::Canvas;
 use crate::export::png;
 use crate::export::safetensors::{self, Checkpoint};
 use crate::{BITS_VERSION, Dataset, Digest, Isa, Rayon, StepStats, Trainer, golden};
 
 /// Steps between canvases.
 const CANVAS_EVERY: u64 = 2_000;
-/// Samples per row and column of a canvas.
-const GRID: usize = 6;
 
 /// The flags of `duel train`.
 #[derive(Debug, Args)]
@@ -281,17 +279,8 @@ impl Run<'_> {
 
     /// Logs a step. A stop is logged as the run's end would be: whoever goes on takes out what is too much.
     fn log(&mut self, stats: &StepStats, stop: bool, steps_per_s: f64) -> Result<(), Error> {
-        let (mean_d_real, mean_d_fake) = self.trainer.mean_probabilities()?;
-        let digests = stop || self.plan.digests(stats.step);
-        self.metrics.write(&Line {
-            step: stats.step,
-            g_loss: stats.generator_loss,
-            d_loss: stats.discriminator_loss,
-            mean_d_real,
-            mean_d_fake,
-            digest: if digests { Some(self.trainer.digest()?.to_string()) } else { None },
-            timing: Timing { steps_per_s: (steps_per_s * 10.0).round() / 10.0 },
-        })
+        let digest = stop || self.plan.digests(stats.step);
+        self.metrics.write(&line_of(&mut self.trainer, stats, digest, steps_per_s)?)
     }
 
     fn write_checkpoint(&mut self) -> Result<(), Error> {
@@ -300,12 +289,9 @@ impl Run<'_> {
         self.folder.write_checkpoint(self.trainer.steps_done(), &bytes, self.plan.keep_last)
     }
 
-    /// The canvas of the seed's first 36 samples: the same z at every step.
     fn write_canvas(&mut self) -> Result<(Canvas, PathBuf), Error> {
         let images = self.data.images();
-        let mut bytes = vec![0; GRID * GRID * images.size()];
-        self.trainer.sample(&Rayon, self.plan.config.seed, 0, &mut bytes)?;
-        let canvas = canvas(&bytes, (images.width(), images.height()), (GRID, GRID), true);
+        let canvas = canvas_of(&mut self.trainer, (images.width(), images.height()))?;
         let path = self.folder.write_canvas(self.trainer.steps_done(), &png::encode(&canvas))?;
         Ok((canvas, path))
     }

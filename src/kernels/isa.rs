@@ -138,6 +138,16 @@ impl Isa {
         }
     }
 
+    /// Whether its fused multiply-add is one instruction; else it is emulated, and slow.
+    pub fn fma_in_hardware(self) -> bool {
+        match self {
+            Isa::Reference => false,
+            Isa::Wide => super::wide::FUSED,
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2(_) | Isa::Avx512(_) => true,
+        }
+    }
+
     /// The name of this backend.
     pub fn name(self) -> &'static str {
         match self {

@@ -13,7 +13,7 @@ use super::vector::Vector;
 pub struct Portable;
 
 /// Whether `wide`'s `mul_add` is fused on this compile target.
-const FUSED: bool = cfg!(any(
+pub const FUSED: bool = cfg!(any(
     all(any(target_arch = "x86", target_arch = "x86_64"), target_feature = "avx", target_feature = "fma"),
     all(target_arch = "aarch64", target_feature = "neon")
 ));

@@ -1,0 +1,211 @@
+//! `duel verify`: whether this machine makes the published bits, whether a run's folder holds what its settings make,
+//! whether the default run ends where it should. Exit code 7 where not.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use clap::Args;
+use sha2::{Digest as _, Sha256};
+
+use super::audit::{Audit, Choice};
+use super::machine;
+use super::replay::{Progress, Recorded, Replay, forward};
+use super::self_check;
+use super::train::grouped;
+use crate::error::Error;
+use crate::golden::{self, Case};
+use crate::{Config, Dataset, Digest, Images, Isa, Rayon, Trainer};
+
+/// Intervals that a run is checked on unless told otherwise.
+const DEFAULT_SAMPLE: usize = 3;
+
+/// The flags of `duel verify`.
+#[derive(Debug, Args)]
+pub struct Verify {
+    /// A run's folder: check its files against each other, and train intervals of it again; without it, check this
+    /// machine against the published digests
+    #[arg(value_name = "RUN")]
+    run: Option<PathBuf>,
+    /// Train so many intervals between checkpoints again, taken at random [default: 3]
+    #[arg(long, value_name = "K", requires = "run")]
+    sample: Option<usize>,
+    /// Train all of the run again
+    #[arg(long, requires = "run", conflicts_with = "sample")]
+    all: bool,
+    /// Train the default run, 70,000 steps of seed 42 on MNIST, against its published digests
+    #[arg(long, conflicts_with = "run")]
+    golden: bool,
+    /// Of this machine, leave out the network of the default size: for emulated and unoptimised programs
+    #[arg(long, conflicts_with_all = ["run", "golden"])]
+    quick: bool,
+    #[command(flatten)]
+    replay: Replay,
+}
+
+impl Verify {
+    /// Checks, and prints what was checked.
+    pub fn run(self) -> Result<(), Error> {
+        let start = Instant::now();
+        match &self.run {
+            Some(run) => self.verify_run(run)?,
+            None if self.golden => self.verify_default_run()?,
+            None => self.verify_machine()?,
+        }
+        note!("Verified in {:.1} s", start.elapsed().as_secs_f64());
+        Ok(())
+    }
+
+    /// Every backend of this machine, or the one that was asked for.
+    fn verify_machine(&self) -> Result<(), Error> {
+        let (asked, threads) = (self.replay.machine.asked_isa()?, self.replay.machine.threads()?);
+        super::print(&format!("duel {} on {}\n", env!("CARGO_PKG_VERSION"), machine::cpu()))?;
+        let scalar = self_check::scalar_parts();
+        for (name, digest) in scalar {
+            published("all", name, &digest.to_string(), golden::part(name))?;
+        }
+        row(
+            "all",
+            &format!("emulated fma on {} triples, ln", grouped(self_check::TRIPLES as u64)),
+            "as published",
+        )?;
+        for name in Isa::NAMES {
+            if asked.is_some_and(|asked| asked.name() != name) {
+                continue;
+            }
+            match Isa::named(name) {
+                Ok(isa) => self.verify_backend(isa, threads)?,
+                Err(error) => super::print(&format!("{name:10} not run: {error}\n"))?,
+            }
+        }
+        Ok(())
+    }
+
+    fn verify_backend(&self, isa: Isa, threads: Option<usize>) -> Result<(), Error> {
+        let name = isa.name();
+        if isa.fma_in_hardware() {
+            let count = self_check::compare_fma(isa)
+                .map_err(|what| Error::mismatch(format!("{name}: fma: {what}")))?;
+            row(name, &format!("fma on {} triples", grouped(count as u64)), "as emulated")?;
+        } else {
+            super::print(&format!("{name:10} fma in hardware: not run: this backend emulates it\n"))?;
+        }
+        let mut parts = 0;
+        for (part, digest) in self_check::parts(isa) {
+            published(name, part, &digest.to_string(), golden::part(part))?;
+            parts += 1;
+        }
+        row(name, &format!("{parts} functions and kernels"), "as published")?;
+        let counts = match (threads, isa.fma_in_hardware()) {
+            (Some(threads), _) => vec![threads],
+            (None, true) => vec![1, 2, 3, 8],
+            (None, false) => vec![1, 3],
+        };
+        for threads in counts {
+            let pool = machine::pool(threads)?;
+            let on = machine::counted(threads);
+            let mut list = Sha256::new();
+            for case in &golden::SMALL_NETS {
+                train(case, isa, threads, &pool, u64::MAX, &mut list)?;
+            }
+            let list = Digest(list.finalize().into());
+            row(name, &format!("{on}, small nets"), &format!("{list} as published"))?;
+            // Emulated, the network of the default size takes seconds per step.
+            let most = if isa.fma_in_hardware() { u64::MAX } else { 3 };
+            let (case, what) = (&golden::REAL_SHAPE, format!("{on}, {}", golden::REAL_SHAPE.name));
+            if self.quick {
+                super::print(&format!("{name:10} {what}: not run: --quick\n"))?;
+                continue;
+            }
+            for (steps, digest) in train(case, isa, threads, &pool, most, &mut Sha256::new())? {
+                row(name, &format!("{what}, {steps} steps"), &format!("{digest} as published"))?;
+            }
+            if let Some((steps, _)) = case.digests.iter().find(|(steps, _)| *steps > most) {
+                super::print(&format!(
+                    "{name:10} {what}, {steps} steps: not run: emulated fma is too slow\n"
+                ))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn verify_run(&self, path: &Path) -> Result<(), Error> {
+        let run = Recorded::open(path)?;
+        let choice = match (self.all, self.sample) {
+            (true, _) => Choice::All,
+            (_, sample) => Choice::Sample(sample.unwrap_or(DEFAULT_SAMPLE)),
+        };
+        Audit::new(&run, self.replay.data.as_deref())?.check(
+            choice,
+            self.replay.machine.isa()?,
+            self.replay.machine.threads()?.unwrap_or_else(machine::cores),
+        )
+    }
+
+    fn verify_default_run(&self) -> Result<(), Error> {
+        let folder = self.replay.data.as_deref().unwrap_or(Path::new("data"));
+        let data = Dataset::open(folder)?;
+        let digest = Digest(data.digest()).to_string();
+        if digest != golden::MNIST {
+            let problem = format!("expected MNIST, whose digest is {}, not {digest}", golden::MNIST);
+            return Err(Error::input(folder.display().to_string(), problem));
+        }
+        let (isa, pool) = (self.replay.machine.isa()?, self.replay.machine.pool()?);
+        let mut trainer = Trainer::new(Config::default(), data.images())?;
+        trainer.set_isa(isa);
+        note!("The default run on {}", machine::described(isa, &pool));
+        let progress = Progress::new(golden::DEFAULT_RUN[golden::DEFAULT_RUN.len() - 1].0);
+        for (step, expected) in golden::DEFAULT_RUN {
+            forward(&mut trainer, step, &pool, &progress)?;
+            let digest = trainer.digest()?.to_string();
+            published(isa.name(), &format!("default run, step {step}"), &digest, Some(expected))?;
+            row(
+                isa.name(),
+                &format!("default run, step {}", grouped(step)),
+                &format!("{digest} as published"),
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// Trains a case up to `most` steps, compares, and returns steps and digests; `list` takes them too.
+fn train(
+    case: &Case,
+    isa: Isa,
+    threads: usize,
+    pool: &rayon::ThreadPool,
+    most: u64,
+    list: &mut Sha256,
+) -> Result<Vec<(u64, String)>, Error> {
+    let pixels: Vec<u8> = (0..case.images * case.height * case.width).map(golden::pixel).collect();
+    let mut trainer = Trainer::new(case.config.clone(), Images::new(&pixels, case.height, case.width)?)?;
+    trainer.set_isa(isa);
+    let mut digests = Vec::new();
+    for &(steps, expected) in case.digests.iter().filter(|(steps, _)| *steps <= most) {
+        pool.install(|| {
+            while trainer.steps_done() < steps {
+                trainer.step(&Rayon)?;
+            }
+            Ok(())
+        })?;
+        let digest = trainer.digest()?.to_string();
+        let what = format!("{}, {}, step {steps}", case.name, machine::counted(threads));
+        published(isa.name(), &what, &digest, Some(expected))?;
+        list.update(format!("{} {steps} {digest}\n", case.name));
+        digests.push((steps, digest));
+    }
+    Ok(digests)
+}
+
+/// A mismatch unless `digest` is the published one.
+fn published(isa: &str, what: &str, digest: &str, expected: Option<&str>) -> Result<(), Error> {
+    if Some(digest) == expected {
+        return Ok(());
+    }
+    let expected = expected.unwrap_or("there is none");
+    Err(Error::mismatch(format!("{isa}: {what}: {digest} is not the published digest: {expected}")))
+}
+
+fn row(isa: &str, what: &str, result: &str) -> Result<(), Error> {
+    super::print(&format!("{isa:10} {what}: {result}\n"))
+}
