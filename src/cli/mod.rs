@@ -11,6 +11,7 @@ macro_rules! note {
 
 mod audit;
 mod bench;
+mod diff;
 mod export;
 mod inspect;
 mod machine;
@@ -49,6 +50,8 @@ enum Command {
     Sample(sample::Sample),
     /// Checks this machine, or a run, against the bits that they should have.
     Verify(verify::Verify),
+    /// Says whether two runs or states are the same, and where they are not.
+    Diff(diff::Diff),
     /// Times steps on this machine, against the peak of its cores.
     Bench(bench::Bench),
     /// Says what a run or a state is.
@@ -57,7 +60,7 @@ enum Command {
     Export(export::Export),
 }
 
-/// Runs the program and returns its exit code: 0 done, 2 usage, 3 bad input, 4 I/O, 5 diverged, 6 environment, 7
+/// Runs the program and returns its exit code: 0 done, 1 `diff` found a difference, 2 usage, 3 bad input, 4 I/O, 5 diverged, 6 environment, 7
 /// mismatch, 130 and 143 stopped by a signal.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let cli = match Cli::try_parse_from(arguments) {
@@ -82,6 +85,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Train(train) => train.run(),
         Command::Sample(sample) => sample.run().map(|()| 0),
         Command::Verify(verify) => verify.run().map(|()| 0),
+        Command::Diff(diff) => diff.run(),
         Command::Bench(bench) => bench.run().map(|()| 0),
         Command::Inspect(inspect) => inspect.run().map(|()| 0),
         Command::Export(export) => export.run().map(|()| 0),
