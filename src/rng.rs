@@ -1,8 +1,12 @@
 //! Randomness without history: every stream is a function of (seed, purpose, index). Uses `kernels::reference` for ln.
 //!
-//! `stream(seed, purpose, a, b)`: h = 0; for w in (seed, purpose, a, b): h = splitmix64(h ⊕ w). Four SplitMix64 outputs
-//! from state h, little-endian, seed a xoshiro256++. Only its raw 64-bit outputs are used; everything made of them is
-//! defined here.
+//! `stream(seed, purpose, a, b)`: h = 0; for w in (seed, purpose, a, b): h = splitmix64(h ⊕ w). Here splitmix64(x) is the
+//! first output of Vigna's SplitMix64 in state x: it adds 0x9E3779B97F4A7C15, then mixes. `purpose` is the number of the
+//! [`Purpose`], a and b are its indices in order, 0 where it has fewer. Four SplitMix64 outputs in turn, from state h, are
+//! the words s\[0..4\] of Blackman and Vigna's xoshiro256++ 1.0. Only its raw 64-bit outputs are used; everything made of
+//! them is defined here.
+//!
+//! An output becomes a uniform in [−1, 1): ⌊output / 2⁴⁰⌋·2⁻²³ − 1, of its top 24 bits, exact in f32 and in f64.
 
 use rand::{Rng, SeedableRng};
 use rand_xoshiro::{SplitMix64, Xoshiro256PlusPlus};
@@ -54,13 +58,14 @@ impl Stream {
         (self.0.next_u64() >> 40) as f64 * (1.0 / 8_388_608.0) - 1.0
     }
 
-    /// Fills `z` with uniforms in [−1, 1).
+    /// Fills `z` with uniforms in [−1, 1), one output each, in order.
     pub fn fill_uniform(&mut self, z: &mut [f32]) {
         z.fill_with(|| self.uniform() as f32);
     }
 
-    /// Two normals with mean 0 and deviation `sigma` by the polar method: (u·f)·σ and (w·f)·σ with s = u² + w²
-    /// in (0, 1) and f = √((−2·ln s)/s), in f64, each rounded once.
+    /// Two normals with mean 0 and deviation `sigma` by the polar method: (u·f)·σ and (w·f)·σ with s = u·u + w·w and
+    /// f = √((−2·ln s)/s). u, then w, are uniforms of one output each; both are drawn anew where s is 0, or 1 or more. All
+    /// in f64, nothing fused, each result rounded to f32 at the end.
     pub fn normal_pair(&mut self, sigma: f64) -> [f32; 2] {
         loop {
             let (u, w) = (self.uniform(), self.uniform());
@@ -72,8 +77,8 @@ impl Stream {
         }
     }
 
-    /// Makes `order` a random permutation of 0..n: Fisher–Yates from the identity, i = n−1, …, 1,
-    /// j = ⌊output·(i+1) / 2⁶⁴⌋.
+    /// Makes `order` a random permutation of 0..n: Fisher–Yates from the identity. For i = n−1, …, 1 it exchanges
+    /// `order[i]` and `order[j]`, j = ⌊output·(i+1) / 2⁶⁴⌋ with an output for each i and the exact product.
     pub fn permute(&mut self, order: &mut [u32]) {
         for (i, place) in order.iter_mut().enumerate() {
             *place = i as u32;

@@ -3,80 +3,16 @@
 //! Long forms: `cargo test --release --test run_folder -- --ignored --nocapture`
 #![cfg(all(feature = "cli", unix))]
 
+mod program;
+
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command};
 use std::time::Duration;
 
 use duel::export::safetensors::{Checkpoint, encode};
 use duel::{Config, Digest, Images, Isa, Serial, Trainer};
-
-/// `duel` with `arguments` in `dir`.
-fn duel(dir: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_duel"));
-    command.args(arguments).current_dir(dir).env_remove("DUEL_ISA").env_remove("DUEL_THREADS");
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-fn run(dir: &Path, arguments: &[&str]) -> Output {
-    duel(dir, arguments).output().unwrap()
-}
-
-/// Asserts success and returns stdout.
-fn done(output: Output) -> String {
-    assert!(output.status.success(), "{}", text(&output.stderr));
-    text(&output.stdout)
-}
-
-/// Asserts exit code `code` and one line on stderr that holds every word of `words`.
-fn refused(output: Output, code: i32, words: &[&str]) {
-    let stderr = text(&output.stderr);
-    assert_eq!(output.status.code(), Some(code), "{stderr}");
-    let last = stderr.lines().last().unwrap_or_default();
-    assert!(words.iter().all(|word| last.contains(word)), "{words:?} in {stderr}");
-    assert!(!stderr.contains("panicked"));
-}
-
-/// The digest that stdout ends with.
-fn digest(stdout: &str) -> String {
-    stdout.lines().last().unwrap().strip_prefix("State digest: ").unwrap().to_string()
-}
-
-/// The log without its timing.
-fn log(folder: &Path) -> String {
-    let lines = fs::read_to_string(folder.join("metrics.jsonl")).unwrap();
-    lines.lines().map(|line| line.split(",\"timing\"").next().unwrap().to_string() + "\n").collect()
-}
-
-/// A folder `data` of 90 images of 3×3.
-fn small_data(dir: &Path) {
-    fs::create_dir_all(dir.join("data")).unwrap();
-    let mut bytes: Vec<u8> = [0x803, 90, 3, 3u32].iter().flat_map(|word| word.to_be_bytes()).collect();
-    bytes.extend((0..810).map(|i| if i % 4 == 0 { (i * 37 % 256) as u8 } else { 0 }));
-    fs::write(dir.join("data/train-images-idx3-ubyte"), bytes).unwrap();
-}
-
-const SMALL: [&str; 10] = [
-    "--batch-size",
-    "7",
-    "--validation",
-    "3",
-    "--latent-size",
-    "5",
-    "--generator-hidden",
-    "21",
-    "--discriminator-hidden",
-    "33",
-];
-
-fn small<'a>(more: &[&'a str]) -> Vec<&'a str> {
-    [&["train"], &SMALL[..], more].concat()
-}
+use program::{SMALL, digest, done, duel, log, refused, run, signal, small, small_data, text};
 
 /// A generator of unpredictable numbers, the same in every run.
 struct Random(u64);
@@ -86,11 +22,6 @@ impl Random {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % n
     }
-}
-
-/// Sends a signal by the shell's own `kill`; the child may have ended already.
-fn signal(child: &Child, name: &str) {
-    Command::new("sh").args(["-c", &format!("kill -{name} {}", child.id())]).output().unwrap();
 }
 
 /// The steps of the checkpoints in a run's folder.

@@ -113,21 +113,22 @@ pub fn relu(x: f32) -> f32 {
 pub const ROUND: f32 = 12_582_912.0;
 /// 1.5·2²³ + 127: adding it to an integer n puts the exponent field of 2ⁿ into the low bits of the sum.
 pub const EXPONENT: f32 = 12_583_039.0;
-/// 1/ln 2.
+/// 1/ln 2, rounded to f32.
 pub const LOG2_E: f32 = core::f32::consts::LOG2_E;
 /// ln 2 in two parts: 355/512 has 9 bits, so n times it is exact for |n| < 2¹⁵.
 pub const LN2_HIGH: f32 = 355.0 / 512.0;
-/// ln 2 − 355/512, rounded.
+/// ln 2 (as f64) − 355/512, rounded to f32.
 pub const LN2_LOW: f32 = (core::f64::consts::LN_2 - 355.0 / 512.0) as f32;
-/// 1/n! for n = 8, 7, …, 2. With |r| ≤ ln 2 / 2 the terms left out are below 2⁻³².
+/// 1/n! for n = 8, 7, …, 2, each rounded to f32. With |r| ≤ ln 2 / 2 the terms left out are below 2⁻³².
 pub const EXP_TAYLOR: [f32; 7] =
     [1.0 / 40_320.0, 1.0 / 5_040.0, 1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5];
-/// 1/(2n+1) for n = 9, 8, …, 1, of the series of atanh. With z ≤ 1/9 the terms left out are below 2⁻³³.
+/// 1/(2n+1) for n = 9, 8, …, 1, each rounded to f32, of the series of atanh. With z ≤ 1/9 the terms left out are below 2⁻³³.
 pub const ATANH_TAYLOR: [f32; 9] =
     [1.0 / 19.0, 1.0 / 17.0, 1.0 / 15.0, 1.0 / 13.0, 1.0 / 11.0, 1.0 / 9.0, 1.0 / 7.0, 1.0 / 5.0, 1.0 / 3.0];
 /// e⁻¹⁰⁵ < 2⁻¹⁵¹ rounds to 0: beyond ±105 nothing changes, and the powers of two stay representable.
 pub const EXP_LIMIT: f32 = 105.0;
-/// At and below this input 1 − σ(x) rounds to 1 in f32 (σ(x) < 2⁻²⁵): the generator's output is exactly 0 there.
+/// The f32 of bits 0xC18AA123, about −17.32868. At and below this input 1 − σ(x) rounds to 1 in f32 (σ(x) < 2⁻²⁵): the
+/// generator's output is exactly 0 there.
 pub const OUTPUT_CUT: f32 = f32::from_bits(0xC18A_A123);
 
 /// 2ⁿ for an integral n in −126..=127.
@@ -263,7 +264,7 @@ pub fn softplus(x: f32) -> f32 {
     if x > EXP_LIMIT { x } else { result }
 }
 
-/// ln x in f64 for a positive normal x: x = 2ᵏ·m with m in [√½, √2), ln m = 2·atanh(f/(2+f)), f = m − 1. All in f64,
+/// ln x in f64 for a positive normal x: x = 2ᵏ·m with m in [√½, √2), √½ rounded to f64, ln m = 2·atanh(f/(2+f)), f = m − 1. All in f64,
 /// each operation rounded, none fused:
 ///
 /// ```text
@@ -274,7 +275,8 @@ pub fn softplus(x: f32) -> f32 {
 /// ln x = k·L − ((h − (s·(h + t) + k·M)) − f)
 /// ```
 ///
-/// L is ln 2 with the low 21 bits of its significand cleared (k·L is exact), M = 1.9082149292705877e-10 is the rest.
+/// L is the f64 of bits 0x3FE62E42FEE00000, ln 2 with the low 21 bits of its significand cleared (k·L is exact), and
+/// M = 1.9082149292705877e-10 is the rest.
 pub fn ln(x: f64) -> f64 {
     /// ln 2 with the low 21 bits of its significand cleared: k times it is exact.
     const LN2_TOP: f64 = f64::from_bits(core::f64::consts::LN_2.to_bits() >> 21 << 21);

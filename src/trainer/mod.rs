@@ -5,14 +5,15 @@
 //!
 //! The tensors in canonical order, numbered from 0: `generator.hidden.weight` \[latent, hidden\], `generator.hidden.bias`,
 //! `generator.out.weight` \[hidden, pixels\], `generator.out.bias`, `discriminator.hidden.weight` \[pixels, hidden\],
-//! `discriminator.hidden.bias`, `discriminator.out.weight` \[hidden, 1\], `discriminator.out.bias`. Weight number i takes
+//! `discriminator.hidden.bias`, `discriminator.out.weight` \[hidden, 1\], `discriminator.out.bias`. The weight at place i (0, 2, 4 or 6) takes
 //! normals of [`Purpose::Init`]\(i) row by row, both of a pair in turn, the last one's second left out where their number
 //! is odd; σ = 1/√(fan_in/2) in f64, fan_in being its rows. Biases and all moments are 0.
 //!
 //! # Step t, counted from 1
 //!
 //! Rules are those of [`reference`](mod@crate::kernels::reference). A product of matrices `·` is rule 2's chain, in
-//! ascending k, stored as `acc + 0`; everything else is elementwise, each operation rounded. b is the batch size.
+//! ascending k, stored as `acc + 0`; everything else is elementwise, each operation rounded, none fused. b is the batch
+//! size as f32. Settings are f32s too.
 //!
 //! ```text
 //! x, z     images of the batch, in its order, their bytes times f32(1/255); row i of z: uniforms of Noise(t, i)
@@ -21,7 +22,7 @@
 //! r        = relu(x·V1 + c1)                    V1, c1, V2, c2: the discriminator's
 //! f        = relu(y·V1 + c1)
 //! l_r, l_f = r·V2 + c2, f·V2 + c2               one logit per row
-//! d_r      = −σ(−l_r) / b                       and +0 where its magnitude is below 2⁻⁵⁶, as the next two
+//! d_r      = −σ(−l_r) / b                       then +0 where that is below 2⁻⁵⁶ in magnitude, as the next two
 //! d_f      = σ(l_f) / b                         for the discriminator
 //! d_g      = −σ(−l_f) / b                       for the generator
 //! dr[i, k] = d_r[i]·V2[k] + 0                   where r[i, k] > 0, else +0
@@ -33,7 +34,8 @@
 //! gradients, from these values and the parameters before the step:
 //! V1, V2   = one chain over the rows of (x, dr) and then of (y, df); of (r, d_r) and then of (f, d_f)
 //! W1, W2   = zᵀ·dh, hᵀ·dy
-//! biases   = plain adds from +0 over ascending rows: c1 of dr, then df; c2 of d_r, then d_f; b1 of dh; b2 of dy
+//! biases   = plain adds from +0 over ascending rows: c1 of dr and on over df; c2 of d_r and on over d_f; b1 of dh;
+//!            b2 of dy
 //! ```
 //!
 //! Then every parameter takes Adam's update ([`adam`](crate::kernels::reference::adam)) with the constants of step t.
