@@ -1,10 +1,17 @@
 //! Randomness without history: every stream is a function of (seed, purpose, index). Uses `kernels::reference` for ln.
 //!
 //! `stream(seed, purpose, a, b)`: h = 0; for w in (seed, purpose, a, b): h = splitmix64(h ⊕ w). Here splitmix64(x) is the
-//! first output of Vigna's SplitMix64 in state x: it adds 0x9E3779B97F4A7C15, then mixes. `purpose` is the number of the
+//! first output of Vigna's SplitMix64 in state x. `purpose` is the number of the
 //! [`Purpose`], a and b are its indices in order, 0 where it has fewer. Four SplitMix64 outputs in turn, from state h, are
 //! the words s\[0..4\] of Blackman and Vigna's xoshiro256++ 1.0. Only its raw 64-bit outputs are used; everything made of
 //! them is defined here.
+//!
+//! ```text
+//! SplitMix64:    state += 0x9E3779B97F4A7C15; x = state; x ^= x >> 30; x *= 0xBF58476D1CE4E5B9; x ^= x >> 27;
+//!                x *= 0x94D049BB133111EB; output x ^ x >> 31                                      all mod 2⁶⁴
+//! xoshiro256++:  output rotl(s0 + s3, 23) + s0, then t = s1 << 17; s2 ^= s0; s3 ^= s1; s1 ^= s2; s0 ^= s3; s2 ^= t;
+//!                s3 = rotl(s3, 45)
+//! ```
 //!
 //! An output becomes a uniform in [−1, 1): ⌊output / 2⁴⁰⌋·2⁻²³ − 1, of its top 24 bits, exact in f32 and in f64.
 
@@ -20,7 +27,7 @@ pub enum Purpose {
     Init(u64),
     /// 2: the permutation of an epoch, counted from 0.
     Shuffle(u64),
-    /// 3: a step, counted from 1, and a row of its batch.
+    /// 3: a step, counted from 1, and a row of its batch, counted from 0.
     Noise(u64, u64),
     /// 4: a sample's index.
     Sample(u64),

@@ -27,7 +27,8 @@
 //! Inside Adam g² may be ∞; then v is, and the run has diverged.
 
 /// x·y + z with one rounding: the f64 product is exact, the f64 sum is rounded to odd, so rounding it to f32 once more
-/// gives what a single rounding gives (f64 has more than 2·24 + 2 bits).
+/// gives what a single rounding gives (f64 has more than 2·24 + 2 bits). Rounded to odd: where the sum is inexact (Knuth's
+/// two-sum says its error) and its last bit is 0, it moves one place towards the error.
 #[inline]
 pub fn fma(x: f32, y: f32, z: f32) -> f32 {
     let product = x as f64 * y as f64;
@@ -317,8 +318,8 @@ pub struct AdamRates {
 }
 
 impl AdamRates {
-    /// The constants of step `t`, counted from 1; powers by square-and-multiply from the least significant bit, all in
-    /// f64:
+    /// The constants of step `t`, counted from 1; 1 − β is one f32 subtraction. Powers by square-and-multiply from the
+    /// least significant bit, all in f64, to which the settings are widened:
     ///
     /// ```text
     /// power(β, t): r = 1, s = β; while t > 0: if t is odd, r = r·s; s = s·s; t = ⌊t/2⌋
@@ -356,7 +357,7 @@ pub fn flush(x: f32, smallest: f32) -> f32 {
     if x.abs() < smallest { 0.0 } else { x }
 }
 
-/// One parameter's Adam update, the new (p, m, v):
+/// One parameter's Adam update, the new (p, m, v); each line uses the values of the lines before it:
 ///
 /// ```text
 /// g = 0 where |g| < 2⁻⁵⁶

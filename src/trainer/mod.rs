@@ -16,15 +16,15 @@
 //! size as f32. Settings are f32s too.
 //!
 //! ```text
-//! x, z     images of the batch, in its order, their bytes times f32(1/255); row i of z: uniforms of Noise(t, i)
+//! x, z     images of the batch, in its order, f32(byte)·f32(1/255); row i of z, from 0: uniforms of Noise(t, i)
 //! h        = relu(z·W1 + b1)                    W1, b1, W2, b2: the generator's
 //! y        = output_sigmoid(h·W2 + b2)
 //! r        = relu(x·V1 + c1)                    V1, c1, V2, c2: the discriminator's
 //! f        = relu(y·V1 + c1)
 //! l_r, l_f = r·V2 + c2, f·V2 + c2               one logit per row
-//! d_r      = −σ(−l_r) / b                       then +0 where that is below 2⁻⁵⁶ in magnitude, as the next two
-//! d_f      = σ(l_f) / b                         for the discriminator
-//! d_g      = −σ(−l_f) / b                       for the generator
+//! d_r      = flush(−σ(−l_r) / b)                flush(x): +0 where |x| < 2⁻⁵⁶, else x
+//! d_f      = flush(σ(l_f) / b)                  for the discriminator
+//! d_g      = flush(−σ(−l_f) / b)                for the generator
 //! dr[i, k] = d_r[i]·V2[k] + 0                   where r[i, k] > 0, else +0
 //! df[i, k] = d_f[i]·V2[k] + 0                   where f[i, k] > 0, else +0
 //! dg[i, k] = d_g[i]·V2[k] + 0                   where f[i, k] > 0, else +0
