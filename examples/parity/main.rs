@@ -1,20 +1,22 @@
-//! Dumps consecutive steps of a default run as safetensors, for `parity.py` to recompute.
+//! Dumps fifty consecutive steps of a run on MNIST as safetensors, for `parity.py` and `torch_twin.py` to recompute.
 //!
-//! `cargo run --release --example parity -- OUT.safetensors [FIRST_STEP]`
+//! `cargo run --release --example parity -- OUT.safetensors [STATE.safetensors]`
 //!
-//! Tensors `before.K.NAME` and `after.K.NAME` (and `.adam_m`, `.adam_v`), `z.K` [128, 100], `real.K` [128, 784],
-//! `mask.generator.K`, `mask.discriminator_real.K`, `mask.discriminator_fake.K` (1 where a hidden value is positive),
-//! for K in 0..10; the metadata hold `first_step`.
+//! From step 0 of the default run, or from a checkpoint: `duel export RUN@STEP --out STATE.safetensors` makes one of any
+//! step. Tensors `state.K.NAME` (and `.adam_m`, `.adam_v`) for K in 0..=50; for K in 0..50 what takes state K to state
+//! K + 1: `z.K` [128, 100], `real.K` [128, 784] and `mask.generator.K`, `mask.discriminator_real.K`,
+//! `mask.discriminator_fake.K` (1 where a hidden value is positive); the metadata hold `first_step`. 300 MB.
 
 use std::collections::HashMap;
 use std::path::Path;
 
+use duel::export::safetensors::Checkpoint;
 use duel::kernels::tiles::Mat;
 use duel::{Config, Dataset, Part, Serial, Tensor, Trainer};
 use safetensors::tensor::{Dtype, TensorView};
 
 /// Steps in the file.
-const STEPS: u64 = 10;
+const STEPS: u64 = 50;
 
 type Dump = Vec<(String, Vec<usize>, Vec<u8>)>;
 
@@ -43,20 +45,24 @@ fn mask(hidden: Mat<'_>) -> (Vec<usize>, Vec<f32>) {
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().collect();
-    let out = arguments.get(1).ok_or("usage: parity OUT.safetensors [FIRST_STEP]")?;
-    let first_step: u64 = arguments.get(2).map_or(Ok(1), |text| text.parse())?;
+    let out = arguments.get(1).ok_or("usage: parity OUT.safetensors [STATE.safetensors]")?;
+    let start = match arguments.get(2) {
+        Some(path) => Some(Checkpoint::decode(&std::fs::read(path)?, path)?),
+        None => None,
+    };
     let data = Dataset::open(Path::new("data"))?;
     let images = data.images();
-    let config = Config::default();
+    let config = start.as_ref().map_or_else(Config::default, |start| start.config.clone());
     let mut trainer = Trainer::new(config.clone(), images)?;
-    while trainer.steps_done() + 1 < first_step {
-        trainer.step(&Serial)?;
+    if let Some(start) = start {
+        trainer.load(&start.state)?;
     }
+    let first_step = trainer.steps_done() + 1;
     let mut dump = Dump::new();
+    push_state(&mut dump, "state.0", &mut trainer)?;
     for k in 0..STEPS {
-        push_state(&mut dump, &format!("before.{k}"), &mut trainer)?;
         trainer.step(&Serial)?;
-        push_state(&mut dump, &format!("after.{k}"), &mut trainer)?;
+        push_state(&mut dump, &format!("state.{}", k + 1), &mut trainer)?;
         trainer.arena(|arena| {
             let z = arena.z.view();
             let shape = vec![z.rows(), z.cols()];
@@ -64,7 +70,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             let batch: Vec<usize> = arena.batch.iter().map(|&i| i as usize + config.validation).collect();
             let pixels = batch.iter().flat_map(|&i| images.image(i)).map(|&byte| byte as f32 * (1.0 / 255.0));
             push(&mut dump, format!("real.{k}"), vec![batch.len(), images.size()], pixels);
-            push(&mut dump, format!("batch.{k}"), vec![batch.len()], batch.iter().map(|&i| i as f32));
             for (name, hidden) in [
                 ("generator", &arena.g_hidden),
                 ("discriminator_real", &arena.d_hidden_real),
