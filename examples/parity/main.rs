@@ -12,7 +12,7 @@ use std::path::Path;
 
 use duel::export::safetensors::Checkpoint;
 use duel::kernels::tiles::Mat;
-use duel::{Config, Dataset, Part, Serial, Tensor, Trainer};
+use duel::{Config, Dataset, Digest, Part, Serial, Tensor, Trainer};
 use safetensors::tensor::{Dtype, TensorView};
 
 /// Steps in the file.
@@ -55,6 +55,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let config = start.as_ref().map_or_else(Config::default, |start| start.config.clone());
     let mut trainer = Trainer::new(config.clone(), images)?;
     if let Some(start) = start {
+        let rates = Config { seed: start.config.seed, ..Config::default() };
+        if start.config != rates || start.data_digest != Digest(data.digest()).to_string() {
+            return Err(
+                "expected a state of a run with the default settings, but for the seed, on data/".into()
+            );
+        }
         trainer.load(&start.state)?;
     }
     let first_step = trainer.steps_done() + 1;

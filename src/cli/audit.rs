@@ -1,9 +1,10 @@
 //! A run's folder against its own settings: its files are compared with each other, and parts of it are trained again.
 //!
-//! Cut at its checkpoints, a run is a row of intervals. Each one is trained again from the checkpoint before it, by one
-//! thread, several at once, and on the way every line of the log, every canvas and the checkpoint at its end are compared.
+//! Cut at its checkpoints, a run is a row of intervals. Each one is trained again from the checkpoint before it, several at
+//! once on a thread each, and on the way every line of the log, every canvas and the checkpoint at its end are compared.
 //! Timing, the manifest's sessions and the version of the program are not reproducible, and not compared.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::sync::Mutex;
@@ -12,34 +13,27 @@ use rayon::prelude::*;
 
 use super::Owned;
 use super::machine;
-use super::metrics::{Timing, line_of};
+use super::metrics::{Line, line_of};
 use super::replay::{Progress, Recorded};
-use super::run_folder::{RunFolder, canvas_of, canvas_path, checkpoint_path, checkpoints, read_checkpoint};
+use super::run_folder::{
+    CANVAS_EVERY, Outcome, RunFolder, Status, canvas_of, canvas_path, checkpoint_path, checkpoints,
+    read_checkpoint,
+};
 use super::train::grouped;
 use crate::error::Error;
 use crate::export::png;
 use crate::rng::{Purpose, Stream};
-use crate::{BITS_VERSION, Dataset, Digest, Isa, Join, Line, Rayon, Serial, Trainer};
-
-/// Which intervals to train again.
-#[derive(Clone, Copy, Debug)]
-pub enum Choice {
-    /// Each one.
-    All,
-    /// So many at random.
-    Sample(usize),
-}
+use crate::{BITS_VERSION, Dataset, Digest, Isa, Join, Rayon, Serial, Trainer};
 
 /// A run under examination.
 pub struct Audit<'a> {
     run: &'a Recorded,
+    outcome: Outcome,
     data: Dataset,
-    /// Lines of the log by step, without their timing.
-    log: Vec<(u64, String)>,
-    /// Good checkpoints in ascending order: step and digest.
-    checkpoints: Vec<(u64, String)>,
-    /// The last step that the folder tells of.
-    last: u64,
+    /// The log by step.
+    log: BTreeMap<u64, Line>,
+    /// The digests of good checkpoints by step.
+    checkpoints: BTreeMap<u64, String>,
     problems: Mutex<Vec<String>>,
 }
 
@@ -53,20 +47,24 @@ impl<'a> Audit<'a> {
                 "is being trained, expected a run that has ended or was stopped",
             ));
         }
-        let data = Dataset::open(data.unwrap_or(&run.plan.data))?;
+        let Some(manifest) = &run.manifest else {
+            return Err(Error::mismatch(format!("{}: manifest.json: missing or malformed", name())));
+        };
         let mut audit = Audit {
             run,
-            data,
-            log: Vec::new(),
-            checkpoints: Vec::new(),
-            last: 0,
+            outcome: manifest.run.clone(),
+            data: Dataset::open(data.unwrap_or(&run.plan.data))?,
+            log: BTreeMap::new(),
+            checkpoints: BTreeMap::new(),
             problems: Mutex::default(),
         };
         audit.read_log()?;
-        audit.read_checkpoints()?;
-        let done = run.manifest.as_ref().map_or(0, |manifest| manifest.run.steps_done);
-        let logged = audit.log.last().map_or(0, |(step, _)| *step);
-        audit.last = done.max(logged).max(audit.checkpoints.last().map_or(0, |(step, _)| *step));
+        let others_data = audit.read_checkpoints()?;
+        if audit.outcome.data_digest != audit.data_digest() && audit.checkpoints.is_empty() {
+            // Not one file speaks for these data: they are others, not an altered manifest.
+            run.data(data)?;
+        }
+        others_data.into_iter().for_each(|problem| audit.problem(problem));
         audit.compare_manifest();
         audit.compare_log();
         Ok(audit)
@@ -81,73 +79,89 @@ impl<'a> Audit<'a> {
         }
     }
 
-    fn status(&self) -> &str {
-        self.run.manifest.as_ref().map_or("", |manifest| &manifest.run.status)
+    fn data_digest(&self) -> String {
+        Digest(self.data.digest()).to_string()
     }
 
-    /// Whether `step` has a line in the log: as planned, or because the run was stopped there.
+    /// Whether the run was stopped after `step`: its last line is one that the settings alone would not make. A stop
+    /// writes that line first, and the manifest last.
+    fn is_stop(&self, step: u64) -> bool {
+        let last = self.log.last_key_value().is_some_and(|(at, line)| *at == step && line.digest.is_some());
+        match self.outcome.status {
+            Status::Done => false,
+            Status::Stopped => step > 0 && step == self.outcome.steps_done || last,
+            _ => last,
+        }
+    }
+
+    /// Whether `step` has a line in the log.
     fn is_logged(&self, step: u64) -> bool {
         self.run.plan.logs(step) || self.is_stop(step)
     }
 
-    /// Whether the run was stopped after `step`.
-    fn is_stop(&self, step: u64) -> bool {
-        let stopped = self.run.manifest.as_ref().filter(|manifest| manifest.run.status == "stopped");
-        step > 0 && stopped.is_some_and(|manifest| manifest.run.steps_done == step)
+    /// The last step that the folder tells of.
+    fn last(&self) -> u64 {
+        let logged = self.log.last_key_value().map_or(0, |(step, _)| *step);
+        let kept = self.checkpoints.last_key_value().map_or(0, |(step, _)| *step);
+        self.outcome.steps_done.min(self.run.plan.steps).max(logged).max(kept)
     }
 
     fn read_log(&mut self) -> Result<(), Error> {
         let path = self.run.path.join("metrics.jsonl");
-        let text = match fs::read(&path) {
-            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
-            Err(error) => return Err(Error::io(path, error)),
-        };
-        for (i, line) in text.split_inclusive('\n').enumerate() {
-            let torn = !line.ends_with('\n');
-            if torn && self.status() == "running" {
-                note!("the log's last line is cut off: the process was killed while it wrote it");
-                continue;
-            }
-            let step = serde_json::from_str(line.trim_end()).ok().and_then(|value: serde_json::Value| {
-                let timing: Timing = serde_json::from_value(value.get("timing")?.clone()).ok()?;
-                (timing.steps_per_s >= 0.0).then(|| value.get("step")?.as_u64()).flatten()
-            });
-            let Some((step, end)) = step.zip(line.find(",\"timing\":")).filter(|_| !torn) else {
-                self.problem(format!("metrics.jsonl: line {} is not a line of a log", i + 1));
+        let bytes = fs::read(&path).map_err(|error| Error::io(path, error))?;
+        for (i, text) in String::from_utf8_lossy(&bytes).split_inclusive('\n').enumerate() {
+            let wrong = |what: &str| self.problem(format!("metrics.jsonl: line {}: {what}", i + 1));
+            let ended = matches!(self.outcome.status, Status::Done | Status::Stopped);
+            let Some(text) = text.strip_suffix('\n') else {
+                if ended {
+                    wrong("cut off");
+                } else {
+                    note!("the log's last line is cut off, as a kill or a full disk leaves it");
+                }
                 continue;
             };
-            if self.log.last().is_some_and(|(before, _)| *before >= step) {
-                self.problem(format!(
-                    "metrics.jsonl: line {}: step {step} is not after the one before",
-                    i + 1
-                ));
-                continue;
+            match Line::parse(text) {
+                None => wrong("not a line of a log"),
+                Some(line) if line.step > self.run.plan.steps => {
+                    wrong(&format!("step {} is beyond the run's steps", line.step));
+                }
+                Some(line) if self.log.last_key_value().is_some_and(|(before, _)| *before >= line.step) => {
+                    wrong(&format!("step {} is not after the one before", line.step));
+                }
+                Some(line) => {
+                    self.log.insert(line.step, line);
+                }
             }
-            self.log.push((step, line[..end].to_string()));
         }
         Ok(())
     }
 
-    fn read_checkpoints(&mut self) -> Result<(), Error> {
-        let (config, data) = (&self.run.plan.config, Digest(self.data.digest()).to_string());
-        for (step, path) in checkpoints(&self.run.path)?.into_iter().rev() {
+    /// Takes the good checkpoints; returns what is wrong with those that trained on other data.
+    fn read_checkpoints(&mut self) -> Result<Vec<String>, Error> {
+        let (plan, data, images) = (&self.run.plan, self.data_digest(), self.data.images());
+        let mut others_data = Vec::new();
+        for (step, path) in checkpoints(&self.run.path)? {
+            let name = path.display();
             match read_checkpoint(&path) {
                 Err(error @ Error::Input { .. }) => self.problem(error.to_string()),
                 Err(error) => return Err(error),
-                Ok(found) if found.step != step => {
-                    self.problem(format!("{}: holds step {}", path.display(), found.step));
+                Ok(found) if found.step != step => self.problem(format!("{name}: holds step {}", found.step)),
+                Ok(found) if found.config != plan.config => {
+                    self.problem(format!("config.toml: its settings are not those of {name}"));
                 }
-                Ok(found) if found.config != *config => {
-                    self.problem(format!("config.toml: its settings are not those of {}", path.display()));
-                }
+                Ok(_) if step > plan.steps => self.problem(format!("{name}: is beyond the run's steps")),
                 Ok(found) if found.data_digest != data => {
-                    self.problem(format!("{}: data_digest is not that of the data", path.display()));
+                    others_data.push(format!("{name}: data_digest is not that of the data"));
                 }
-                Ok(found) => self.checkpoints.push((step, found.state_digest)),
+                Ok(found) if (found.height, found.width) != (images.height(), images.width()) => {
+                    self.problem(format!("{name}: height and width are not those of the data"));
+                }
+                Ok(found) => {
+                    self.checkpoints.insert(step, found.state_digest);
+                }
             }
         }
-        Ok(())
+        Ok(others_data)
     }
 
     fn compare_manifest(&self) {
@@ -156,50 +170,53 @@ impl<'a> Audit<'a> {
                 self.problem(format!("manifest.json: {field} is {is}, expected {expected}"));
             }
         };
-        let Some(manifest) = &self.run.manifest else {
-            return self.problem("manifest.json: missing or malformed".to_string());
-        };
-        let (run, plan) = (&manifest.run, &self.run.plan);
+        let (run, plan) = (&self.outcome, &self.run.plan);
         differs("bits_version", &run.bits_version.to_string(), &BITS_VERSION.to_string());
-        differs("data_digest", &run.data_digest, &Digest(self.data.digest()).to_string());
+        differs("data_digest", &run.data_digest, &self.data_digest());
         let images = self.data.images().count().saturating_sub(plan.config.validation);
         differs("images", &run.images.to_string(), &images.to_string());
-        if run.status == "done" {
-            differs("steps_done", &run.steps_done.to_string(), &plan.steps.to_string());
-        } else if !["running", "stopped", "diverged", "failed"].contains(&&run.status[..]) {
-            self.problem(format!("manifest.json: status is {}", run.status));
+        let at_end = run.steps_done == plan.steps;
+        if run.steps_done > plan.steps
+            || at_end != (run.status == Status::Done) && run.status <= Status::Stopped
+        {
+            let (status, done) = (run.status.name(), run.steps_done);
+            self.problem(format!(
+                "manifest.json: status is {status} with steps_done {done} of {}",
+                plan.steps
+            ));
         }
-        if run.steps_done > plan.steps {
-            self.problem(format!("manifest.json: steps_done is {}, beyond the run's steps", run.steps_done));
+        // Who is killed or diverges leaves none.
+        let said = run.state_digest.is_some();
+        if said != !matches!(run.status, Status::Running | Status::Diverged) {
+            let what = if said { "with" } else { "without" };
+            self.problem(format!("manifest.json: status is {} {what} a state_digest", run.status.name()));
         }
-        if run.status == "done" && run.state_digest.is_none() {
-            self.problem("manifest.json: state_digest is missing".to_string());
-        }
-        let kept = self.checkpoints.iter().find(|(step, _)| *step == run.steps_done);
-        if let (Some(digest), Some((_, kept))) = (&run.state_digest, kept) {
+        if let (Some(digest), Some(kept)) = (&run.state_digest, self.checkpoints.get(&run.steps_done)) {
             differs("state_digest", digest, kept);
+        }
+        let planned = (0..=run.steps_done).filter(|&step| plan.keeps(step) && step > 0);
+        let missing = planned.filter(|step| !self.checkpoints.contains_key(step)).count();
+        if run.status == Status::Done && plan.keep_last == 0 && missing > 0 {
+            note!("{missing} of the run's checkpoints are not there: the intervals are longer");
         }
     }
 
     /// Which lines the log has, and the digests that it shares with checkpoints.
     fn compare_log(&self) {
         // Of a run that was killed, lines after the last checkpoint may not have reached the disk.
-        let sure = match self.status() {
-            "done" | "stopped" => self.last,
-            _ => self.checkpoints.last().map_or(0, |(step, _)| *step),
+        let sure = match self.outcome.status {
+            Status::Done | Status::Stopped => self.last(),
+            Status::Diverged => self.last().saturating_sub(1),
+            _ => self.checkpoints.last_key_value().map_or(0, |(step, _)| *step),
         };
-        for step in (1..=sure).filter(|&step| self.is_logged(step)) {
-            if self.logged(step).is_none() {
-                self.problem(format!("metrics.jsonl: step {step} is missing"));
-            }
+        for step in (1..=sure).filter(|&step| self.is_logged(step) && !self.log.contains_key(&step)) {
+            self.problem(format!("metrics.jsonl: step {step} is missing"));
         }
-        for (step, line) in &self.log {
-            if !self.is_logged(*step) {
+        for (&step, line) in &self.log {
+            if !self.is_logged(step) {
                 self.problem(format!("metrics.jsonl: step {step} is too much"));
             }
-            let digest = line.split_once("\"digest\":\"").map(|(_, rest)| rest.trim_end_matches('"'));
-            let kept = self.checkpoints.iter().find(|(at, _)| at == step);
-            if let (Some(digest), Some((_, kept))) = (digest, kept)
+            if let (Some(digest), Some(kept)) = (&line.digest, self.checkpoints.get(&step))
                 && digest != kept
             {
                 self.problem(format!("metrics.jsonl: step {step}: its digest is not its checkpoint's"));
@@ -207,31 +224,29 @@ impl<'a> Audit<'a> {
         }
     }
 
-    fn logged(&self, step: u64) -> Option<&str> {
-        let at = self.log.binary_search_by_key(&step, |(step, _)| *step).ok()?;
-        Some(&self.log[at].1)
-    }
-
-    /// Trains intervals again; a mismatch is an error that names the first one found.
-    pub fn check(self, choice: Choice, isa: Isa, threads: usize) -> Result<(), Error> {
-        let mut ends: Vec<u64> = self.checkpoints.iter().map(|(step, _)| *step).chain([self.last]).collect();
-        ends.dedup();
-        let starts = std::iter::once(0).chain(ends.iter().copied());
-        let mut intervals: Vec<(u64, u64)> =
-            starts.zip(ends.clone()).filter(|(from, to)| from < to).collect();
-        let all = intervals.len();
-        if let Choice::Sample(count) = choice {
-            intervals = sample(&intervals, count);
-        }
-        let steps: u64 = intervals.iter().map(|(from, to)| to - from).sum();
+    /// Trains so many intervals again, taken at random, or all; a mismatch is an error that names the first one found.
+    pub fn check(&self, count: Option<usize>, isa: Isa, threads: usize) -> Result<(), Error> {
         super::print(&format!(
             "{}: {} checkpoints, {} lines of the log, {} steps\n",
             self.run.path.display(),
             self.checkpoints.len(),
             self.log.len(),
-            grouped(self.last)
+            grouped(self.last())
         ))?;
-        let at_once = self.at_once(threads)?.min(intervals.len().max(1));
+        // Where the files contradict each other, training shows nothing more.
+        self.verdict()?;
+        let mut ends: Vec<u64> = self.checkpoints.keys().copied().chain([self.last()]).collect();
+        ends.dedup();
+        let starts = std::iter::once(0).chain(ends.iter().copied());
+        // From 0 to 0 is the initial state.
+        let mut intervals: Vec<(u64, u64)> =
+            starts.zip(ends.clone()).filter(|(from, to)| from < to || *to == 0).collect();
+        let all = intervals.len();
+        if let Some(count) = count {
+            intervals = sample(&intervals, count);
+        }
+        let steps: u64 = intervals.iter().map(|(from, to)| to - from).sum();
+        let at_once = self.at_once(threads)?.min(intervals.len());
         let progress = Progress::new(steps);
         if at_once == 1 {
             let pool = machine::pool(threads)?;
@@ -243,29 +258,32 @@ impl<'a> Audit<'a> {
             machine::pool(at_once)?.install(|| intervals.par_iter().with_max_len(1).try_for_each(train))?;
         }
         drop(progress);
-        let problems = self.problems.into_inner().expect("nothing panicked while it was held");
-        if let Some(first) = problems.first() {
-            let more = if problems.len() > 1 {
-                format!(" (and {} more)", problems.len() - 1)
-            } else {
-                String::new()
-            };
-            return Err(Error::mismatch(format!("{}: {first}{more}", self.run.path.display())));
-        }
+        self.verdict()?;
         let list: Vec<String> = intervals.iter().map(|(from, to)| format!("{from}..{to}")).collect();
         let list = if intervals.len() == all { "all".to_string() } else { list.join(" ") };
         super::print(&format!(
-            "{} of {all} intervals trained again, {} steps: {list}\nState, log and canvases are as recorded.\n",
+            "{} of {all} intervals trained again, {} steps: {list}\nIn them state, log and canvases are as recorded.\n",
             intervals.len(),
             grouped(steps)
         ))
     }
 
+    fn verdict(&self) -> Result<(), Error> {
+        let problems = self.problems.lock().expect("nothing panics while it is held");
+        let more = match problems.len() {
+            0 => return Ok(()),
+            1 => String::new(),
+            n => format!(" (and {} more)", n - 1),
+        };
+        Err(Error::mismatch(format!("{}: {}{more}", self.run.path.display(), problems[0])))
+    }
+
     /// How many trainers the threads and half of the free memory have room for.
     fn at_once(&self, threads: usize) -> Result<usize, Error> {
-        let lines = Trainer::<Box<[Line]>>::memory_lines(&self.run.plan.config, self.data.images())?;
-        let room =
-            machine::available_bytes().map_or(threads as u64, |free| free / 2 / (64 * lines as u64).max(1));
+        let config = &self.run.plan.config;
+        let lines = Trainer::<Box<[crate::Line]>>::memory_lines(config, self.data.images())?;
+        let each = (size_of::<crate::Line>() * lines) as u64;
+        let room = machine::available_bytes().map_or(threads as u64, |free| free / 2 / each);
         Ok(threads.min(room as usize).max(1))
     }
 
@@ -282,55 +300,78 @@ impl<'a> Audit<'a> {
             0 => None,
             _ => Some(read_checkpoint(&checkpoint_path(&self.run.path, from))?),
         };
-        let mut trainer = Trainer::new(self.run.plan.config.clone(), self.data.images())?;
-        trainer.set_isa(isa);
-        if let Some(start) = start {
-            trainer.load(&start.state)?;
+        let mut trainer = self.run.trainer(&self.data, start.as_ref(), isa)?;
+        if to == 0 {
+            self.compare_state(&mut trainer)?;
         }
-        for step in from + 1..=to {
+        let diverged = (self.outcome.status == Status::Diverged).then_some(self.outcome.steps_done);
+        while trainer.steps_done() < to {
             let stats = match trainer.step(join) {
                 Ok(stats) => stats,
-                Err(Error::Diverged { .. }) if self.status() == "diverged" => return Ok(()),
+                Err(Error::Diverged { step }) if diverged == Some(step) => return Ok(()),
                 Err(Error::Diverged { step }) => {
-                    self.problem(format!("the run diverges at step {step}, which it does not say"));
+                    self.problem(format!(
+                        "manifest.json: the run diverges at step {step}, which it does not say"
+                    ));
                     return Ok(());
                 }
                 Err(error) => return Err(error),
             };
             progress.step();
-            if self.is_logged(step)
-                && let Some(logged) = self.logged(step)
-            {
+            let step = stats.step;
+            if diverged == Some(step) {
+                self.problem(format!("manifest.json: the run does not diverge at step {step}"));
+            }
+            if let Some(logged) = self.log.get(&step) {
                 let digest = self.run.plan.digests(step) || self.is_stop(step);
-                let line = line_of(&mut trainer, &stats, digest, 0.0)?.reproducible();
-                if line != logged {
-                    self.problem(format!("metrics.jsonl: step {step}: expected {line}"));
+                let expected = line_of(&mut trainer, &stats, digest, 0.0)?;
+                if expected.reproducible() != logged.reproducible() {
+                    self.problem(format!("metrics.jsonl: step {step}: expected {}", expected.reproducible()));
                 }
             }
-            self.compare_canvas(&mut trainer)?;
+            if step == to || step == self.outcome.steps_done {
+                self.compare_state(&mut trainer)?;
+            }
+            self.compare_canvas(&mut trainer, join)?;
         }
-        let digest = trainer.digest()?.to_string();
-        if let Some((_, kept)) = self.checkpoints.iter().find(|(step, kept)| *step == to && *kept != digest) {
-            let path = checkpoint_path(&self.run.path, to);
+        Ok(())
+    }
+
+    fn compare_state(&self, trainer: &mut Owned<'_>) -> Result<(), Error> {
+        let (step, digest) = (trainer.steps_done(), trainer.digest()?.to_string());
+        if let Some(kept) = self.checkpoints.get(&step).filter(|kept| **kept != digest) {
+            let path = checkpoint_path(&self.run.path, step);
             self.problem(format!("{}: its state is {kept}, trained again {digest}", path.display()));
         }
-        let manifest = self.run.manifest.as_ref().filter(|manifest| manifest.run.steps_done == to);
-        if let Some(said) = manifest.and_then(|manifest| manifest.run.state_digest.as_ref())
-            && *said != digest
+        if step == self.outcome.steps_done
+            && let Some(said) = self.outcome.state_digest.as_ref().filter(|said| **said != digest)
         {
             self.problem(format!("manifest.json: state_digest is {said}, expected {digest}"));
         }
         Ok(())
     }
 
-    fn compare_canvas(&self, trainer: &mut Owned<'_>) -> Result<(), Error> {
-        let path = canvas_path(&self.run.path, trainer.steps_done());
-        let Ok(bytes) = fs::read(&path) else { return Ok(()) };
-        let expected = canvas_of(trainer, (self.data.images().width(), self.data.images().height()))?;
-        if png::decode(&bytes) != Some(expected) {
-            self.problem(format!("{}: not the canvas of that step", path.display()));
+    fn compare_canvas<J: Join>(&self, trainer: &mut Owned<'_>, join: &J) -> Result<(), Error> {
+        let (step, images) = (trainer.steps_done(), self.data.images());
+        let path = canvas_path(&self.run.path, step);
+        match fs::read(&path) {
+            Ok(bytes) => {
+                let expected = canvas_of(trainer, join, (images.width(), images.height()))?;
+                if png::decode(&bytes, expected.pixels.len()) != Some(expected) {
+                    self.problem(format!("{}: not the canvas of that step", path.display()));
+                }
+                Ok(())
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                let saved = self.checkpoints.last_key_value().map_or(0, |(last, _)| *last);
+                let end = self.outcome.status == Status::Done && step == self.outcome.steps_done;
+                if end || step.is_multiple_of(CANVAS_EVERY) && step < saved {
+                    self.problem(format!("{}: missing", path.display()));
+                }
+                Ok(())
+            }
+            Err(error) => Err(Error::io(path, error)),
         }
-        Ok(())
     }
 }
 

@@ -4,7 +4,7 @@
 //! it. Peak and steps take turns, so that both see the same clock and the same neighbours.
 
 use std::fmt::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -135,7 +135,7 @@ impl Bench {
             Some(threads) => vec![threads],
             None => (0..).map(|n| 1 << n).take_while(|&n| n < cores).chain([cores]).collect(),
         };
-        let data = Dataset::open(self.replay.data.as_deref().unwrap_or(Path::new("data")))?;
+        let data = self.replay.dataset(self.from.as_deref())?;
         let checkpoint = self.from.as_deref().map(|from| self.replay.state(from)).transpose()?;
         let checkpoint = checkpoint.map(|(_, checkpoint)| checkpoint);
         let new_trainer = || trainer(&data, checkpoint.as_ref(), isa);

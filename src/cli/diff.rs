@@ -8,10 +8,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use serde::Deserialize;
 
+use super::metrics::Line;
 use super::replay::{Named, Progress, Recorded, Replay, forward};
-use super::run_folder::Outcome;
+use super::run_folder::{Outcome, Status};
 use super::train::grouped;
 use crate::error::Error;
 use crate::export::safetensors::Checkpoint;
@@ -50,33 +50,37 @@ impl Diff {
             line("bits_version", &of_a.bits_version.to_string(), &of_b.bits_version.to_string())?;
             same = false;
         }
-        // What other settings make of other bits needs no explanation.
-        if !same {
-            return Ok(false);
-        }
         let same_data = of_a.data_digest == of_b.data_digest;
         if !same_data {
             line("data", &of_a.data_digest, &of_b.data_digest)?;
         }
+        // What other settings make of other bits needs no explanation.
+        if !same {
+            return Ok(false);
+        }
         let (log_a, log_b) = (log(&a.path)?, log(&b.path)?);
         let common = || log_a.iter().filter_map(|(step, a)| Some((*step, a, log_b.get(step)?)));
-        let Some((upper, ..)) = common().find(|(_, a, b)| a.differs(b)) else {
+        let Some((upper, ..)) = common().find(|(_, a, b)| differ(a, b)) else {
             let last = common().next_back().map_or(0, |(step, ..)| step);
             super::print(&format!(
                 "The logs agree at {} steps, up to {}.\n",
                 common().count(),
                 grouped(last)
             ))?;
-            let ends = (of_a.steps_done, &of_a.state_digest) == (of_b.steps_done, &of_b.state_digest);
-            if !ends {
-                line("steps done", &grouped(of_a.steps_done), &grouped(of_b.steps_done))?;
+            let ends = (end(a, of_a)?, end(b, of_b)?);
+            if ends.0 != ends.1 {
+                line("end", &ends.0, &ends.1)?;
             }
-            return Ok(same_data && ends);
+            return Ok(same_data && ends.0 == ends.1);
         };
-        let lower = common().take_while(|(step, ..)| *step < upper).filter(|(_, a, b)| a.proves(b)).last();
-        let lower = lower.map_or(0, |(step, ..)| step);
+        let before = || common().take_while(|(step, ..)| *step < upper);
+        let agree = before().last().map_or(0, |(step, ..)| step);
+        // Equal losses do not prove equal states.
+        let proven = before().filter(|(_, a, b)| a.digest.is_some() && a.digest == b.digest).last();
+        let lower = proven.map_or(0, |(step, ..)| step);
         super::print(&format!(
-            "The logs agree up to step {} and differ at step {}.\n",
+            "The logs agree up to step {}, with a digest up to step {}, and differ at step {}.\n",
+            grouped(agree),
             grouped(lower),
             grouped(upper)
         ))?;
@@ -125,41 +129,38 @@ fn outcome(run: &Recorded) -> Result<&Outcome, Error> {
     run.manifest.as_ref().map(|manifest| &manifest.run).ok_or_else(missing)
 }
 
-/// A line of a log: what a run determines of it.
-#[derive(Debug, Deserialize, PartialEq)]
-struct Logged {
-    step: u64,
-    g_loss: f32,
-    d_loss: f32,
-    mean_d_real: f32,
-    mean_d_fake: f32,
-    digest: Option<String>,
+/// How far a run is saved, and its digest there: as its manifest says, or, if it was killed, its newest checkpoint.
+fn end(run: &Recorded, outcome: &Outcome) -> Result<String, Error> {
+    let saved = match &outcome.state_digest {
+        Some(digest) => Some((outcome.steps_done, digest.clone())),
+        None => run.checkpoint_before(u64::MAX)?.map(|found| (found.step, found.state_digest)),
+    };
+    let diverged = outcome.status == Status::Diverged;
+    let and_then =
+        if diverged { format!(", diverged at step {}", outcome.steps_done) } else { String::new() };
+    Ok(match saved {
+        Some((step, digest)) => format!("step {}, {digest}{and_then}", grouped(step)),
+        None => format!("nothing saved{and_then}"),
+    })
 }
 
-impl Logged {
-    fn values(&self) -> [u32; 4] {
-        [self.g_loss, self.d_loss, self.mean_d_real, self.mean_d_fake].map(f32::to_bits)
-    }
-    fn differs(&self, other: &Logged) -> bool {
-        let digests = self.digest.as_ref().zip(other.digest.as_ref());
-        self.values() != other.values() || digests.is_some_and(|(a, b)| a != b)
-    }
-    /// Whether both have a digest, the same.
-    fn proves(&self, other: &Logged) -> bool {
-        self.digest.is_some() && self.digest == other.digest
-    }
+/// Whether two lines of the same step differ in what runs determine. One may have a digest that the other has not.
+fn differ(a: &Line, b: &Line) -> bool {
+    let values =
+        |line: &Line| [line.g_loss, line.d_loss, line.mean_d_real, line.mean_d_fake].map(f32::to_bits);
+    values(a) != values(b) || a.digest.as_ref().zip(b.digest.as_ref()).is_some_and(|(a, b)| a != b)
 }
 
 /// The lines of a run's log by step. One that was cut off is left out.
-fn log(run: &Path) -> Result<BTreeMap<u64, Logged>, Error> {
+fn log(run: &Path) -> Result<BTreeMap<u64, Line>, Error> {
     let path = run.join("metrics.jsonl");
     let bytes = fs::read(&path).map_err(|error| Error::io(&path, error))?;
     let text = String::from_utf8_lossy(&bytes);
-    let lines = text.split_inclusive('\n').enumerate().filter(|(_, line)| line.ends_with('\n'));
+    let lines = text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n')).enumerate();
     lines
         .map(|(i, line)| {
-            let bad = |_| Error::input(path.display().to_string(), format!("line {} is malformed", i + 1));
-            serde_json::from_str(line).map(|line: Logged| (line.step, line)).map_err(bad)
+            let bad = || Error::input(path.display().to_string(), format!("line {} is malformed", i + 1));
+            Line::parse(line).map(|line| (line.step, line)).ok_or_else(bad)
         })
         .collect()
 }

@@ -1,5 +1,6 @@
 //! `duel export`: the state after any step as a checkpoint file.
 
+use std::fs;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -7,7 +8,7 @@ use clap::Args;
 use super::replay::Replay;
 use super::train::grouped;
 use crate::error::Error;
-use crate::export::write_whole;
+use crate::export::{parent, write_whole};
 
 /// The flags of `duel export`.
 #[derive(Debug, Args)]
@@ -31,6 +32,8 @@ impl Export {
         if self.out.exists() {
             return Err(Error::usage("--out", format!("{} exists, expected a new file", self.out.display())));
         }
+        let folder = parent(&self.out);
+        fs::create_dir_all(folder).map_err(|error| Error::io(folder, error))?;
         let (name, checkpoint) = self.replay.state(&self.from)?;
         let bytes = checkpoint.encode();
         write_whole(&self.out, |file| file.write_all(&bytes))?;

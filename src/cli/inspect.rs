@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::metrics::Metrics;
 use super::replay::Replay;
-use super::run_folder::{RunFolder, checkpoints, newest_checkpoint};
+use super::run_folder::{RunFolder, Status, checkpoints, newest_checkpoint};
 use super::train::grouped;
 use crate::error::Error;
 use crate::export::safetensors::Checkpoint;
@@ -39,8 +39,8 @@ impl Inspect {
         let found = checkpoints(&self.what)?;
         if let Some(manifest) = RunFolder::manifest(&self.what) {
             let run = &manifest.run;
-            let killed = run.status == "running" && !RunFolder::is_held(&self.what);
-            let status = if killed { "not ended, its process is gone" } else { &run.status };
+            let killed = run.status == Status::Running && !RunFolder::is_held(&self.what);
+            let status = if killed { "not ended, its process is gone" } else { run.status.name() };
             line(&mut text, "run", &format!("{status}, {} steps", grouped(run.steps_done)));
             line(&mut text, "written by", &format!("duel {}, bits version {}", run.duel, run.bits_version));
             line(&mut text, "images", &grouped(run.images as u64));

@@ -14,7 +14,8 @@ use crate::error::Error;
 use crate::export::write_whole;
 
 /// One line.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
 pub struct Line {
     /// The step, counted from 1.
     pub step: u64,
@@ -34,10 +35,15 @@ pub struct Line {
 }
 
 impl Line {
+    /// The line with this text; nothing if no line has exactly this text.
+    pub fn parse(text: &str) -> Option<Line> {
+        serde_json::from_str(text).ok().filter(|line: &Line| line.text() == text)
+    }
+
     /// The text of the line without its timing.
     pub fn reproducible(&self) -> String {
         let text = self.text();
-        text.find(",\"timing\":").map_or(text.clone(), |end| text[..end].to_string())
+        text.split(",\"timing\":").next().unwrap_or_default().to_string()
     }
 
     fn text(&self) -> String {
@@ -66,6 +72,7 @@ pub fn line_of(
 
 /// The timing of a line.
 #[derive(Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
 pub struct Timing {
     /// Steps per second since the command started.
     pub steps_per_s: f64,
@@ -115,17 +122,10 @@ impl Metrics {
 
 /// A line without what `plan` would not have written; nothing if it would not be there, or is past `last`, or cut off.
 fn kept(line: &str, plan: &Plan, last: u64) -> Option<String> {
-    #[derive(Deserialize)]
-    struct Step {
-        step: u64,
-    }
-    let Step { step } = serde_json::from_str(line.strip_suffix('\n')?).ok()?;
-    if step > last || !plan.logs(step) {
+    let mut line = Line::parse(line.strip_suffix('\n')?)?;
+    if line.step > last || !plan.logs(line.step) {
         return None;
     }
-    let digest = line.find(",\"digest\":").filter(|_| !plan.digests(step));
-    match (digest, line.find(",\"timing\":")) {
-        (Some(start), Some(end)) if start < end => Some([&line[..start], &line[end..]].concat()),
-        _ => Some(line.to_string()),
-    }
+    line.digest = line.digest.filter(|_| plan.digests(line.step));
+    Some(line.text() + "\n")
 }

@@ -16,7 +16,7 @@ use super::settings::{Plan, Settings};
 use super::train::grouped;
 use crate::error::Error;
 use crate::export::safetensors::Checkpoint;
-use crate::{BITS_VERSION, Dataset, Digest, Isa, Join, Rayon, Trainer};
+use crate::{BITS_VERSION, Dataset, Digest, Isa, Rayon, Trainer};
 
 /// What a state is recomputed with.
 #[derive(Debug, Args)]
@@ -54,6 +54,14 @@ impl Named {
 }
 
 impl Replay {
+    /// The data set: --data, else that of the run that `argument` names, else the folder `data`.
+    pub fn dataset(&self, argument: Option<&Path>) -> Result<Dataset, Error> {
+        match argument.map(Named::parse) {
+            Some(Named::Run(run) | Named::Step(run, _)) => Recorded::open(&run)?.data(self.data.as_deref()),
+            _ => Dataset::open(self.data.as_deref().unwrap_or(Path::new("data"))),
+        }
+    }
+
     /// The state that `argument` names, and its name for people.
     pub fn state(&self, argument: &Path) -> Result<(String, Checkpoint), Error> {
         match Named::parse(argument) {
@@ -69,10 +77,10 @@ impl Replay {
                     let problem = format!("expected a step of the run, 0 to {}", run.plan.steps);
                     return Err(Error::usage(name, problem));
                 }
-                let start = run.checkpoint_before(step)?;
-                if let Some(checkpoint) = start.as_ref().filter(|checkpoint| checkpoint.step == step) {
-                    return Ok((name, checkpoint.clone()));
-                }
+                let start = match run.checkpoint_before(step)? {
+                    Some(checkpoint) if checkpoint.step == step => return Ok((name, checkpoint)),
+                    start => start,
+                };
                 let data = run.data(self.data.as_deref())?;
                 let mut trainer = run.trainer(&data, start.as_ref(), self.machine.isa()?)?;
                 let progress = Progress::new(step - trainer.steps_done());
@@ -90,21 +98,13 @@ pub fn forward(
     pool: &ThreadPool,
     progress: &Progress,
 ) -> Result<(), Error> {
-    pool.install(|| forward_on(trainer, step, &Rayon, progress))
-}
-
-/// [`forward`] on the calling thread, with what `join` gives it.
-pub fn forward_on<J: Join>(
-    trainer: &mut Owned<'_>,
-    step: u64,
-    join: &J,
-    progress: &Progress,
-) -> Result<(), Error> {
-    while trainer.steps_done() < step {
-        trainer.step(join)?;
-        progress.step();
-    }
-    Ok(())
+    pool.install(|| {
+        while trainer.steps_done() < step {
+            trainer.step(&Rayon)?;
+            progress.step();
+        }
+        Ok(())
+    })
 }
 
 /// A run as its folder tells it.
@@ -121,7 +121,14 @@ pub struct Recorded {
 impl Recorded {
     /// Reads settings and manifest.
     pub fn open(path: &Path) -> Result<Recorded, Error> {
-        let plan = Plan::new(Settings::read(&path.join("config.toml"))?)?;
+        let file = path.join("config.toml");
+        let plan = Plan::new(Settings::read(&file)?).map_err(|error| match error {
+            Error::Usage { setting, problem } => Error::input(
+                file.display().to_string(),
+                format!("{}: {problem}", setting.trim_start_matches('-')),
+            ),
+            other => other,
+        })?;
         Ok(Recorded { path: path.to_path_buf(), plan, manifest: RunFolder::manifest(path) })
     }
 
@@ -142,8 +149,11 @@ impl Recorded {
 
     /// The last good checkpoint that is not after `step`; none means the start.
     pub fn checkpoint_before(&self, step: u64) -> Result<Option<Checkpoint>, Error> {
-        for (_, file) in checkpoints(&self.path)?.into_iter().filter(|(at, _)| *at <= step) {
+        for (at, file) in checkpoints(&self.path)?.into_iter().filter(|(at, _)| *at <= step) {
             match read_checkpoint(&file) {
+                Ok(found) if found.step != at => {
+                    note!("passed over a bad checkpoint: {}: holds step {}", file.display(), found.step);
+                }
                 Ok(checkpoint) => return Ok(Some(checkpoint)),
                 Err(error @ Error::Input { .. }) => note!("passed over a bad checkpoint: {error}"),
                 Err(error) => return Err(error),
@@ -212,12 +222,17 @@ impl Progress {
         let elapsed = self.started.elapsed();
         if self.bar.is_hidden()
             && let Ok(mut noted) = self.noted.try_lock()
-            && elapsed - *noted > Duration::from_secs(10)
+            && elapsed.saturating_sub(*noted) > Duration::from_secs(10)
         {
             *noted = elapsed;
             let (done, all) = (self.bar.position(), self.bar.length().unwrap_or(0));
             note!("{} of {} steps recomputed", grouped(done), grouped(all));
         }
+    }
+
+    /// Prints without disturbing the bar.
+    pub fn suspend<R>(&self, print: impl FnOnce() -> R) -> R {
+        self.bar.suspend(print)
     }
 }
 

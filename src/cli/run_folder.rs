@@ -8,12 +8,14 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::Owned;
-use crate::Rayon;
+use crate::Join;
 use crate::error::Error;
 use crate::export::grid::{Canvas, canvas};
 use crate::export::safetensors::Checkpoint;
 use crate::export::{PART, parent, sync_folder, write_whole};
 
+/// Steps between canvases.
+pub const CANVAS_EVERY: u64 = 2_000;
 /// Samples per row and column of a canvas.
 const GRID: usize = 6;
 
@@ -35,7 +37,7 @@ pub struct Manifest {
 }
 
 /// What the run determines.
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Outcome {
     /// Version of the program.
     pub duel: String,
@@ -45,12 +47,41 @@ pub struct Outcome {
     pub data_digest: String,
     /// Training images.
     pub images: usize,
-    /// running, stopped, done or diverged.
-    pub status: String,
+    /// How it stands.
+    pub status: Status,
     /// Steps done when the last session ended.
     pub steps_done: u64,
     /// Digest of the state then.
     pub state_digest: Option<String>,
+}
+
+/// How a run stands. Of one that was killed the manifest still says running.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, PartialOrd, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// At its last step.
+    Done,
+    /// By a signal, saved.
+    Stopped,
+    /// Being trained, or killed.
+    Running,
+    /// Ended by [`Error::Diverged`].
+    Diverged,
+    /// Ended by another error.
+    Failed,
+}
+
+impl Status {
+    /// The word in the manifest.
+    pub fn name(self) -> &'static str {
+        match self {
+            Status::Done => "done",
+            Status::Stopped => "stopped",
+            Status::Running => "running",
+            Status::Diverged => "diverged",
+            Status::Failed => "failed",
+        }
+    }
 }
 
 /// One start of the command.
@@ -144,7 +175,8 @@ impl RunFolder {
 
     /// Whether a process writes in `path` now.
     pub fn is_held(path: &Path) -> bool {
-        File::open(path.join("run.lock")).is_ok_and(|lock| lock.try_lock_shared().is_err())
+        File::open(path.join("run.lock"))
+            .is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
     }
 
     /// Removes the checkpoints after `step`, of a run that goes on from there, and says how many: with them in place the
@@ -227,9 +259,13 @@ pub fn checkpoint_path(path: &Path, step: u64) -> PathBuf {
 }
 
 /// The canvas of the seed's first 36 samples: the same z at every step.
-pub fn canvas_of(trainer: &mut Owned<'_>, (width, height): (usize, usize)) -> Result<Canvas, Error> {
+pub fn canvas_of<J: Join>(
+    trainer: &mut Owned<'_>,
+    join: &J,
+    (width, height): (usize, usize),
+) -> Result<Canvas, Error> {
     let (seed, mut bytes) = (trainer.config().seed, vec![0; GRID * GRID * width * height]);
-    trainer.sample(&Rayon, seed, 0, &mut bytes)?;
+    trainer.sample(join, seed, 0, &mut bytes)?;
     Ok(canvas(&bytes, (width, height), (GRID, GRID), true))
 }
 

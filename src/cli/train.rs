@@ -12,7 +12,7 @@ use super::Owned;
 use super::machine::{self, Machine};
 use super::metrics::{Metrics, line_of};
 use super::picture::half_blocks;
-use super::run_folder::{self, Manifest, Outcome, RunFolder, Session, canvas_of};
+use super::run_folder::{self, CANVAS_EVERY, Manifest, Outcome, RunFolder, Session, Status, canvas_of};
 use super::settings::{Plan, Settings};
 use super::signals::Signals;
 use crate::config::Config;
@@ -21,9 +21,6 @@ use crate::export::grid::Canvas;
 use crate::export::png;
 use crate::export::safetensors::{self, Checkpoint};
 use crate::{BITS_VERSION, Dataset, Digest, Isa, Rayon, StepStats, Trainer, golden};
-
-/// Steps between canvases.
-const CANVAS_EVERY: u64 = 2_000;
 
 /// The flags of `duel train`.
 #[derive(Debug, Args)]
@@ -92,10 +89,8 @@ impl Train {
                 return refused("data_digest", &manifest.run.data_digest, &data_digest);
             }
         }
-        let before = match &checkpoint {
-            Some(checkpoint) => checkpoint.config.clone(),
-            None => Plan::new(written)?.config,
-        };
+        let old = Plan::new(written)?;
+        let before = checkpoint.as_ref().map_or(&old.config, |checkpoint| &checkpoint.config);
         for ((name, is), (_, wanted)) in before.pairs().iter().zip(&plan.config.pairs()) {
             if is != wanted {
                 return refused(name, is, wanted);
@@ -110,6 +105,20 @@ impl Train {
                 return Err(Error::usage("--steps", problem));
             }
             trainer.load(&checkpoint.state)?;
+            // The log up to there is written.
+            let more =
+                |step: u64| plan.logs(step) && !old.logs(step) || plan.digests(step) && !old.digests(step);
+            if let Some(step) = (1..=checkpoint.step).find(|&step| more(step)) {
+                let flag = match () {
+                    _ if plan.report_every != old.report_every => "--report-every",
+                    _ if plan.checkpoint_every != old.checkpoint_every => "--checkpoint-every",
+                    _ => "--digest-at",
+                };
+                let problem = format!(
+                    "the log has no such line of step {step}, which is done: expected no more than before"
+                );
+                return Err(Error::usage(flag, problem));
+            }
         }
         folder.write_config(&plan.settings().text())?;
         start(plan, folder, &data, digest, trainer, isa, &pool)
@@ -192,7 +201,7 @@ fn start(
         bits_version: BITS_VERSION,
         data_digest: data_digest.to_string(),
         images,
-        status: "running".to_string(),
+        status: Status::Running,
         steps_done: from,
         state_digest: None,
     };
@@ -208,20 +217,21 @@ fn start(
     let started = Instant::now();
     match pool.install(|| run.train(&signals, started)) {
         Ok(Some((signal, code))) => {
-            run.end("stopped")?;
+            run.end(Status::Stopped)?;
             let (step, path) = (grouped(run.trainer.steps_done()), run.folder.path().display());
             note!("Stopped by {signal} after step {step}. To go on: duel train --resume auto --out {path}");
             Ok(code)
         }
         Ok(None) => {
             let picture = pool.install(|| run.write_canvas())?;
-            let digest = run.end("done")?;
+            let digest = run.end(Status::Done)?;
             run.close(&picture, digest, run.plan.steps - from, started.elapsed())?;
             Ok(0)
         }
         Err(error) => {
             // What went wrong is the error's to say; the manifest follows if it can.
-            let _ = run.end(if let Error::Diverged { .. } = error { "diverged" } else { "failed" });
+            let _ =
+                run.end(if let Error::Diverged { .. } = error { Status::Diverged } else { Status::Failed });
             Err(error)
         }
     }
@@ -291,16 +301,16 @@ impl Run<'_> {
 
     fn write_canvas(&mut self) -> Result<(Canvas, PathBuf), Error> {
         let images = self.data.images();
-        let canvas = canvas_of(&mut self.trainer, (images.width(), images.height()))?;
+        let canvas = canvas_of(&mut self.trainer, &Rayon, (images.width(), images.height()))?;
         let path = self.folder.write_canvas(self.trainer.steps_done(), &png::encode(&canvas))?;
         Ok((canvas, path))
     }
 
     /// Notes in the manifest how the session ended; returns the digest.
-    fn end(&mut self, status: &str) -> Result<Digest, Error> {
+    fn end(&mut self, status: Status) -> Result<Digest, Error> {
         let digest = self.trainer.digest();
         let run = &mut self.manifest.run;
-        (run.status, run.steps_done) = (status.to_string(), self.trainer.steps_done());
+        (run.status, run.steps_done) = (status, self.trainer.steps_done());
         run.state_digest = digest.as_ref().ok().map(Digest::to_string);
         if let Some(session) = self.manifest.sessions.last_mut() {
             session.ended = Some(now());

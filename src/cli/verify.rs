@@ -7,11 +7,12 @@ use std::time::Instant;
 use clap::Args;
 use sha2::{Digest as _, Sha256};
 
-use super::audit::{Audit, Choice};
+use super::audit::Audit;
 use super::machine;
 use super::replay::{Progress, Recorded, Replay, forward};
 use super::self_check;
 use super::train::grouped;
+use crate::config::DEFAULT_STEPS;
 use crate::error::Error;
 use crate::golden::{self, Case};
 use crate::{Config, Dataset, Digest, Images, Isa, Rayon, Trainer};
@@ -23,7 +24,7 @@ const DEFAULT_SAMPLE: usize = 3;
 #[derive(Debug, Args)]
 pub struct Verify {
     /// A run's folder: check its files against each other, and train intervals of it again; without it, check this
-    /// machine against the published digests
+    /// machine against the published digests: every backend, with 1, 2, 3 and 8 threads, or those that are asked for
     #[arg(value_name = "RUN")]
     run: Option<PathBuf>,
     /// Train so many intervals between checkpoints again, taken at random [default: 3]
@@ -69,12 +70,12 @@ impl Verify {
             "as published",
         )?;
         for name in Isa::NAMES {
-            if asked.is_some_and(|asked| asked.name() != name) {
-                continue;
-            }
-            match Isa::named(name) {
-                Ok(isa) => self.verify_backend(isa, threads)?,
-                Err(error) => super::print(&format!("{name:10} not run: {error}\n"))?,
+            match (asked, Isa::named(name)) {
+                (Some(asked), _) if asked.name() != name => {
+                    not_run(name, "all of it", &format!("--isa or DUEL_ISA asks for {}", asked.name()))?;
+                }
+                (_, Ok(isa)) => self.verify_backend(isa, threads)?,
+                (_, Err(error)) => not_run(name, "all of it", &error.to_string())?,
             }
         }
         Ok(())
@@ -87,7 +88,7 @@ impl Verify {
                 .map_err(|what| Error::mismatch(format!("{name}: fma: {what}")))?;
             row(name, &format!("fma on {} triples", grouped(count as u64)), "as emulated")?;
         } else {
-            super::print(&format!("{name:10} fma in hardware: not run: this backend emulates it\n"))?;
+            not_run(name, "fma in hardware", "this backend emulates it")?;
         }
         let mut parts = 0;
         for (part, digest) in self_check::parts(isa) {
@@ -113,16 +114,14 @@ impl Verify {
             let most = if isa.fma_in_hardware() { u64::MAX } else { 3 };
             let (case, what) = (&golden::REAL_SHAPE, format!("{on}, {}", golden::REAL_SHAPE.name));
             if self.quick {
-                super::print(&format!("{name:10} {what}: not run: --quick\n"))?;
+                not_run(name, &what, "--quick")?;
                 continue;
             }
             for (steps, digest) in train(case, isa, threads, &pool, most, &mut Sha256::new())? {
                 row(name, &format!("{what}, {steps} steps"), &format!("{digest} as published"))?;
             }
             if let Some((steps, _)) = case.digests.iter().find(|(steps, _)| *steps > most) {
-                super::print(&format!(
-                    "{name:10} {what}, {steps} steps: not run: emulated fma is too slow\n"
-                ))?;
+                not_run(name, &format!("{what}, {steps} steps"), "emulated fma is too slow")?;
             }
         }
         Ok(())
@@ -130,12 +129,12 @@ impl Verify {
 
     fn verify_run(&self, path: &Path) -> Result<(), Error> {
         let run = Recorded::open(path)?;
-        let choice = match (self.all, self.sample) {
-            (true, _) => Choice::All,
-            (_, sample) => Choice::Sample(sample.unwrap_or(DEFAULT_SAMPLE)),
-        };
+        let count = if self.all { None } else { Some(self.sample.unwrap_or(DEFAULT_SAMPLE)) };
+        if count == Some(0) {
+            return Err(Error::usage("--sample", "expected 1 or more"));
+        }
         Audit::new(&run, self.replay.data.as_deref())?.check(
-            choice,
+            count,
             self.replay.machine.isa()?,
             self.replay.machine.threads()?.unwrap_or_else(machine::cores),
         )
@@ -153,16 +152,13 @@ impl Verify {
         let mut trainer = Trainer::new(Config::default(), data.images())?;
         trainer.set_isa(isa);
         note!("The default run on {}", machine::described(isa, &pool));
-        let progress = Progress::new(golden::DEFAULT_RUN[golden::DEFAULT_RUN.len() - 1].0);
+        let progress = Progress::new(DEFAULT_STEPS);
         for (step, expected) in golden::DEFAULT_RUN {
-            forward(&mut trainer, step, &pool, &progress)?;
+            let what = format!("default run, step {}", grouped(step));
+            not_diverged(isa.name(), &what, forward(&mut trainer, step, &pool, &progress))?;
             let digest = trainer.digest()?.to_string();
-            published(isa.name(), &format!("default run, step {step}"), &digest, Some(expected))?;
-            row(
-                isa.name(),
-                &format!("default run, step {}", grouped(step)),
-                &format!("{digest} as published"),
-            )?;
+            published(isa.name(), &what, &digest, Some(expected))?;
+            progress.suspend(|| row(isa.name(), &what, &format!("{digest} as published")))?;
         }
         Ok(())
     }
@@ -182,14 +178,15 @@ fn train(
     trainer.set_isa(isa);
     let mut digests = Vec::new();
     for &(steps, expected) in case.digests.iter().filter(|(steps, _)| *steps <= most) {
-        pool.install(|| {
+        let what = format!("{}, {}, step {steps}", case.name, machine::counted(threads));
+        let done = pool.install(|| {
             while trainer.steps_done() < steps {
                 trainer.step(&Rayon)?;
             }
             Ok(())
-        })?;
+        });
+        not_diverged(isa.name(), &what, done)?;
         let digest = trainer.digest()?.to_string();
-        let what = format!("{}, {}, step {steps}", case.name, machine::counted(threads));
         published(isa.name(), &what, &digest, Some(expected))?;
         list.update(format!("{} {steps} {digest}\n", case.name));
         digests.push((steps, digest));
@@ -204,6 +201,18 @@ fn published(isa: &str, what: &str, digest: &str, expected: Option<&str>) -> Res
     }
     let expected = expected.unwrap_or("there is none");
     Err(Error::mismatch(format!("{isa}: {what}: {digest} is not the published digest: {expected}")))
+}
+
+/// Divergence is another result than the published one.
+fn not_diverged<T>(isa: &str, what: &str, result: Result<T, Error>) -> Result<T, Error> {
+    result.map_err(|error| match error {
+        Error::Diverged { step } => Error::mismatch(format!("{isa}: {what}: diverges at step {step}")),
+        other => other,
+    })
+}
+
+fn not_run(isa: &str, what: &str, why: &str) -> Result<(), Error> {
+    row(isa, what, &format!("not run: {why}"))
 }
 
 fn row(isa: &str, what: &str, result: &str) -> Result<(), Error> {

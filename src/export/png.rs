@@ -15,10 +15,11 @@ pub fn encode(canvas: &Canvas) -> Vec<u8> {
     bytes
 }
 
-/// The canvas of a PNG file; nothing if it is not a whole 8-bit greyscale one.
-pub fn decode(bytes: &[u8]) -> Option<Canvas> {
+/// The canvas of a PNG file; nothing if it is not a whole 8-bit greyscale one of so many pixels.
+pub fn decode(bytes: &[u8], pixels: usize) -> Option<Canvas> {
     let mut reader = ::png::Decoder::new(std::io::Cursor::new(bytes)).read_info().ok()?;
-    let mut pixels = vec![0; reader.output_buffer_size()?];
+    let size = reader.output_buffer_size().filter(|&size| size == pixels)?;
+    let mut pixels = vec![0; size];
     let info = reader.next_frame(&mut pixels).ok()?;
     let grey = (info.color_type, info.bit_depth) == (::png::ColorType::Grayscale, ::png::BitDepth::Eight);
     reader.finish().ok().filter(|()| grey)?;
