@@ -19,7 +19,6 @@ import sys
 from pathlib import Path
 
 root = Path(__file__).resolve().parent.parent
-builds = root / "target" / "everywhere"
 THREADS = [1, 2, 3, 8, 64]
 LISTS = ["small nets", "real shape, 3 steps", "real shape, 300 steps"]
 
@@ -29,14 +28,14 @@ class NotRun(Exception):
 
 
 def build(name, *arguments, **environment):
-    """Builds the program and returns its path."""
-    target = builds / name
+    """Builds the program, in a folder of its own if it has a name, and returns its path."""
+    target = root / "target" / name
     command = ["cargo", "build", "--locked", "--quiet", "--bin", "duel", "--target-dir", str(target), *arguments]
     done = subprocess.run(command, cwd=root, env={**os.environ, **environment}, capture_output=True, text=True)
     if done.returncode:
-        sys.exit(f"{name} does not build:\n{done.stderr}")
-    (program,) = [path for path in target.glob("**/duel") if path.is_file()]
-    return str(program)
+        sys.exit(f"{name or 'release'} does not build:\n{done.stderr}")
+    triple = arguments[arguments.index("--target") + 1] if "--target" in arguments else ""
+    return str(target / triple / ("release" if "--release" in arguments else "debug") / "duel")
 
 
 def tool(name):
@@ -46,7 +45,7 @@ def tool(name):
 
 
 def native():
-    return [build("release", "--release")]
+    return [build("", "--release")]
 
 
 def fused():

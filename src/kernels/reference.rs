@@ -29,6 +29,11 @@
 /// x·y + z with one rounding: the f64 product is exact, the f64 sum is rounded to odd, so rounding it to f32 once more
 /// gives what a single rounding gives (f64 has more than 2·24 + 2 bits). Rounded to odd: where the sum is inexact (Knuth's
 /// two-sum says its error) and its last bit is 0, it moves one place towards the error.
+///
+/// ```
+/// let [x, y, z] = [0x3380_0008, 0x3F7F_FFF0, 0x3F80_0001].map(f32::from_bits); // x·y is just below half an ulp of z
+/// assert_eq!(duel::kernels::reference::fma(x, y, z), z); // a sum rounded to f64 first is a tie, and z + 1 ulp
+/// ```
 #[inline]
 pub fn fma(x: f32, y: f32, z: f32) -> f32 {
     let product = x as f64 * y as f64;
