@@ -56,7 +56,7 @@ def fused():
 
 
 def debug():
-    return [build("debug", CARGO_PROFILE_DEV_OPT_LEVEL="0")]
+    return [build("unoptimised", CARGO_PROFILE_DEV_OPT_LEVEL="0")]
 
 
 def old_x86():
