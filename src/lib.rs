@@ -51,7 +51,8 @@
 //!
 //! Each layer uses only those before it:
 //! [`error`], [`config`], [`parallel`] (threads), [`kernels`] (numerics, all `unsafe` code), [`rng`], [`data`],
-//! [`model`] (networks, arena), [`trainer`] (the step), `export` (files), `cli` (the program).
+//! [`model`] (networks, arena), [`trainer`] (the step), `export` (files), `cli` (the program). [`golden`] holds what all of
+//! them together must come to.
 
 #![cfg_attr(not(any(feature = "std", test)), no_std)]
 

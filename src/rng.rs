@@ -1,10 +1,9 @@
 //! Randomness without history: every stream is a function of (seed, purpose, index). Uses `kernels::reference` for ln.
 //!
 //! `stream(seed, purpose, a, b)`: h = 0; for w in (seed, purpose, a, b): h = splitmix64(h ⊕ w). Here splitmix64(x) is the
-//! first output of Vigna's SplitMix64 in state x. `purpose` is the number of the
-//! [`Purpose`], a and b are its indices in order, 0 where it has fewer. Four SplitMix64 outputs in turn, from state h, are
-//! the words s\[0..4\] of Blackman and Vigna's xoshiro256++ 1.0. Only its raw 64-bit outputs are used; everything made of
-//! them is defined here.
+//! first output of Vigna's SplitMix64 in state x; `purpose` is the number of the [`Purpose`], a and b are its indices in
+//! order, 0 where it has fewer. Four SplitMix64 outputs in turn, from state h, are the words s0 to s3 of Blackman and
+//! Vigna's xoshiro256++ 1.0. Only its raw 64-bit outputs are used; everything made of them is defined here.
 //!
 //! ```text
 //! SplitMix64:    state += 0x9E3779B97F4A7C15; x = state; x ^= x >> 30; x *= 0xBF58476D1CE4E5B9; x ^= x >> 27;

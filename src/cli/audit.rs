@@ -25,11 +25,15 @@ use crate::export::png;
 use crate::rng::{Purpose, Stream};
 use crate::{BITS_VERSION, Dataset, Digest, Isa, Join, Rayon, Serial, Trainer};
 
+/// Missing lines of a log that are named.
+const MOST_MISSING: usize = 100;
+
 /// A run under examination.
 pub struct Audit<'a> {
     run: &'a Recorded,
     outcome: Outcome,
     data: Dataset,
+    data_digest: String,
     /// The log by step.
     log: BTreeMap<u64, Line>,
     /// The digests of good checkpoints by step.
@@ -50,17 +54,19 @@ impl<'a> Audit<'a> {
         let Some(manifest) = &run.manifest else {
             return Err(Error::mismatch(format!("{}: manifest.json: missing or malformed", name())));
         };
+        let images = Dataset::open(data.unwrap_or(&run.plan.data))?;
         let mut audit = Audit {
             run,
             outcome: manifest.run.clone(),
-            data: Dataset::open(data.unwrap_or(&run.plan.data))?,
+            data_digest: Digest(images.digest()).to_string(),
+            data: images,
             log: BTreeMap::new(),
             checkpoints: BTreeMap::new(),
             problems: Mutex::default(),
         };
         audit.read_log()?;
         let others_data = audit.read_checkpoints()?;
-        if audit.outcome.data_digest != audit.data_digest() && audit.checkpoints.is_empty() {
+        if audit.outcome.data_digest != audit.data_digest && audit.checkpoints.is_empty() {
             // Not one file speaks for these data: they are others, not an altered manifest.
             run.data(data)?;
         }
@@ -77,10 +83,6 @@ impl<'a> Audit<'a> {
             note!("MISMATCH {what}");
             problems.push(what);
         }
-    }
-
-    fn data_digest(&self) -> String {
-        Digest(self.data.digest()).to_string()
     }
 
     /// Whether the run was stopped after `step`: its last line is one that the settings alone would not make. A stop
@@ -138,7 +140,7 @@ impl<'a> Audit<'a> {
 
     /// Takes the good checkpoints; returns what is wrong with those that trained on other data.
     fn read_checkpoints(&mut self) -> Result<Vec<String>, Error> {
-        let (plan, data, images) = (&self.run.plan, self.data_digest(), self.data.images());
+        let (plan, images) = (&self.run.plan, self.data.images());
         let mut others_data = Vec::new();
         for (step, path) in checkpoints(&self.run.path)? {
             let name = path.display();
@@ -150,7 +152,7 @@ impl<'a> Audit<'a> {
                     self.problem(format!("config.toml: its settings are not those of {name}"));
                 }
                 Ok(_) if step > plan.steps => self.problem(format!("{name}: is beyond the run's steps")),
-                Ok(found) if found.data_digest != data => {
+                Ok(found) if found.data_digest != self.data_digest => {
                     others_data.push(format!("{name}: data_digest is not that of the data"));
                 }
                 Ok(found) if (found.height, found.width) != (images.height(), images.width()) => {
@@ -172,13 +174,16 @@ impl<'a> Audit<'a> {
         };
         let (run, plan) = (&self.outcome, &self.run.plan);
         differs("bits_version", &run.bits_version.to_string(), &BITS_VERSION.to_string());
-        differs("data_digest", &run.data_digest, &self.data_digest());
+        differs("data_digest", &run.data_digest, &self.data_digest);
         let images = self.data.images().count().saturating_sub(plan.config.validation);
         differs("images", &run.images.to_string(), &images.to_string());
         let at_end = run.steps_done == plan.steps;
-        if run.steps_done > plan.steps
-            || at_end != (run.status == Status::Done) && run.status <= Status::Stopped
-        {
+        let possible = match run.status {
+            Status::Done => at_end,
+            Status::Stopped => run.steps_done < plan.steps,
+            _ => run.steps_done <= plan.steps,
+        };
+        if !possible {
             let (status, done) = (run.status.name(), run.steps_done);
             self.problem(format!(
                 "manifest.json: status is {status} with steps_done {done} of {}",
@@ -194,10 +199,14 @@ impl<'a> Audit<'a> {
         if let (Some(digest), Some(kept)) = (&run.state_digest, self.checkpoints.get(&run.steps_done)) {
             differs("state_digest", digest, kept);
         }
-        let planned = (0..=run.steps_done).filter(|&step| plan.keeps(step) && step > 0);
-        let missing = planned.filter(|step| !self.checkpoints.contains_key(step)).count();
-        if run.status == Status::Done && plan.keep_last == 0 && missing > 0 {
-            note!("{missing} of the run's checkpoints are not there: the intervals are longer");
+        let planned = if plan.checkpoint_every == 0 {
+            run.steps_done.min(1)
+        } else {
+            run.steps_done.div_ceil(plan.checkpoint_every)
+        };
+        let there = self.checkpoints.keys().filter(|&&step| step > 0 && plan.keeps(step)).count() as u64;
+        if run.status == Status::Done && plan.keep_last == 0 && there < planned {
+            note!("{} of the run's checkpoints are not there: the intervals are longer", planned - there);
         }
     }
 
@@ -209,7 +218,9 @@ impl<'a> Audit<'a> {
             Status::Diverged => self.last().saturating_sub(1),
             _ => self.checkpoints.last_key_value().map_or(0, |(step, _)| *step),
         };
-        for step in (1..=sure).filter(|&step| self.is_logged(step) && !self.log.contains_key(&step)) {
+        let missing = (1..=sure).filter(|&step| self.is_logged(step) && !self.log.contains_key(&step));
+        // Settings and manifest, both altered, may tell of any number of steps.
+        for step in missing.take(MOST_MISSING) {
             self.problem(format!("metrics.jsonl: step {step} is missing"));
         }
         for (&step, line) in &self.log {

@@ -56,7 +56,7 @@ pub struct Outcome {
 }
 
 /// How a run stands. Of one that was killed the manifest still says running.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, PartialOrd, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
     /// At its last step.

@@ -2,8 +2,8 @@
 //!
 //! Step t (from 1) with batches of b from n images takes places (t−1)·b .. t·b of the stream; place q is image
 //! `permutation(q / n)[q % n]`, / being integer division. The n images are those that are not held out, numbered from 0;
-//! permutation(e) is [`Stream::permute`] of [`Purpose::Shuffle`]\(e). A batch that crosses an epoch's end takes the rest of the old permutation, then the start
-//! of the new one.
+//! permutation(e) is [`Stream::permute`] of [`Purpose::Shuffle`]\(e). A batch that crosses an epoch's end takes the rest of
+//! the old permutation, then the start of the new one.
 
 use crate::rng::{Purpose, Stream};
 

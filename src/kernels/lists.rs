@@ -38,8 +38,7 @@ impl<'a> Lists<'a> {
     pub fn terms(self) -> usize {
         PAIR * self.len.iter().map(|&len| len as usize).sum::<usize>()
     }
-    /// The terms of rows 2g and 2g + 1: their indices and their values. A row beyond the
-    /// last has the values of the last.
+    /// The terms of rows 2g and 2g + 1: their indices and their values. A row beyond the last has the last's.
     #[inline(always)]
     pub fn pair(self, g: usize) -> (&'a [u16], &'a [[f32; PAIR]]) {
         let (first, len) = (g * self.capacity, self.len[g] as usize);

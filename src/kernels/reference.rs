@@ -128,7 +128,8 @@ pub const LN2_LOW: f32 = (core::f64::consts::LN_2 - 355.0 / 512.0) as f32;
 /// 1/n! for n = 8, 7, …, 2, each rounded to f32. With |r| ≤ ln 2 / 2 the terms left out are below 2⁻³².
 pub const EXP_TAYLOR: [f32; 7] =
     [1.0 / 40_320.0, 1.0 / 5_040.0, 1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5];
-/// 1/(2n+1) for n = 9, 8, …, 1, each rounded to f32, of the series of atanh. With z ≤ 1/9 the terms left out are below 2⁻³³.
+/// 1/(2n+1) for n = 9, 8, …, 1, each rounded to f32, of the series of atanh. With z ≤ 1/9 the terms left out are below
+/// 2⁻³³.
 pub const ATANH_TAYLOR: [f32; 9] =
     [1.0 / 19.0, 1.0 / 17.0, 1.0 / 15.0, 1.0 / 13.0, 1.0 / 11.0, 1.0 / 9.0, 1.0 / 7.0, 1.0 / 5.0, 1.0 / 3.0];
 /// e⁻¹⁰⁵ < 2⁻¹⁵¹ rounds to 0: beyond ±105 nothing changes, and the powers of two stay representable.
@@ -270,8 +271,8 @@ pub fn softplus(x: f32) -> f32 {
     if x > EXP_LIMIT { x } else { result }
 }
 
-/// ln x in f64 for a positive normal x: x = 2ᵏ·m with m in [√½, √2), √½ rounded to f64, ln m = 2·atanh(f/(2+f)), f = m − 1. All in f64,
-/// each operation rounded, none fused:
+/// ln x in f64 for a positive normal x: x = 2ᵏ·m with m in [√½, √2), √½ rounded to f64, ln m = 2·atanh(f/(2+f)),
+/// f = m − 1. All in f64, each operation rounded, none fused:
 ///
 /// ```text
 /// s = f / (2 + f)

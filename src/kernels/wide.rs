@@ -12,7 +12,8 @@ use super::vector::Vector;
 #[derive(Clone, Copy, Debug)]
 pub struct Portable;
 
-/// Whether `wide`'s `mul_add` is fused on this compile target.
+/// Whether `wide`'s `mul_add` is fused on this compile target: the conditions under which it takes the instruction. Where
+/// it does, the test suite of the kernels and `duel verify` compare it with the emulation.
 pub const FUSED: bool = cfg!(any(
     all(any(target_arch = "x86", target_arch = "x86_64"), target_feature = "avx", target_feature = "fma"),
     all(target_arch = "aarch64", target_feature = "neon")
