@@ -2,6 +2,8 @@
 //!
 //! `cargo run --release --example embed`
 
+use std::ops::ControlFlow;
+
 use duel::{Config, Images, Rayon, Trainer};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -22,12 +24,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build()?;
     let mut image = [0u8; 64];
     pool.install(|| -> Result<(), duel::Error> {
-        for _ in 0..500 {
-            let stats = trainer.step(&Rayon)?;
+        trainer.run(&Rayon, 500, |stats| {
             if stats.step % 100 == 0 {
                 println!("{}: G {:.3} D {:.3}", stats.step, stats.generator_loss, stats.discriminator_loss);
             }
-        }
+            ControlFlow::Continue(())
+        })?;
         trainer.sample(&Rayon, 1, 0, &mut image)
     })?;
     for row in image.chunks(8) {

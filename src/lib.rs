@@ -14,7 +14,7 @@
 //! let config = Config { validation: 0, batch_size: 16, ..Config::default() };
 //! let mut trainer = Trainer::new(config, images)?;
 //! for _ in 0..3 {
-//!     let stats = trainer.step(&Serial)?; // or &Rayon, from inside a rayon pool
+//!     let stats = trainer.step(&Serial)?; // or run(&Rayon, steps, …) from inside a rayon pool
 //!     println!("{}: {} {}", stats.step, stats.generator_loss, stats.discriminator_loss);
 //! }
 //! println!("{}", trainer.digest()?);
@@ -77,11 +77,11 @@ pub use data::Images;
 pub use error::Error;
 pub use kernels::Isa;
 pub use kernels::tiles::Line;
-pub use model::layout::{Part, Tensor, TensorView};
+pub use model::tensor::{Part, Tensor, TensorView};
 #[cfg(feature = "rayon")]
 pub use parallel::Rayon;
-pub use parallel::{Join, Serial};
-pub use trainer::{Digest, Phase, Sampler, StepStats, Trainer, Watch, Work, Zeros};
+pub use parallel::{Serial, Team};
+pub use trainer::{Digest, LastStep, Phase, Sampler, StepStats, Trainer, Watch, Work, Zeros};
 
 /// The version of the bits: it rises whenever the state after some step changes.
 pub const BITS_VERSION: u32 = 1;

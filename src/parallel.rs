@@ -1,106 +1,221 @@
-//! The seam to threads: [`Join`] runs two pieces of work, perhaps at the same time. Uses nothing else of the crate.
+//! The seam to threads: a [`Team`] says how many workers there are and runs a piece of work on each of them, all at the
+//! same time. Uses [`error`](crate::error) only.
 //!
-//! Work is cut in halves by its shape, down to a fixed piece, whatever the number of threads. Who runs a piece is
-//! free, because no piece reads what another one writes, so the result does not depend on it.
+//! A run enters its team once. From then on workers only ever wait for each other's data ([`Meeting::wait`]): first by
+//! spinning, because what they wait for is microseconds away; then by giving way, because the other worker may need this
+//! very core; then by sleeping, because a container that may use less than a core per worker pays for every turn.
 
-/// Runs two closures, perhaps at the same time, and returns when both are done.
-pub trait Join: Sync {
-    /// Runs `a` and `b`.
-    fn join<A: FnOnce() + Send, B: FnOnce() + Send>(&self, a: A, b: B);
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+/// Workers that can run at the same time.
+///
+/// A host with threads of its own implements it like this; its threads may as well live longer than a run.
+///
+/// ```
+/// struct Threads(usize);
+///
+/// impl duel::Team for Threads {
+///     fn workers(&self) -> usize {
+///         self.0
+///     }
+///     fn run<W: Send>(&self, workers: &mut [W], work: impl Fn(&mut W) + Sync) {
+///         let work = &work;
+///         std::thread::scope(|scope| {
+///             for worker in workers {
+///                 scope.spawn(move || work(worker));
+///             }
+///         });
+///     }
+/// }
+/// # let pixels = vec![7u8; 64 * 10 * 10];
+/// # let config = duel::Config { validation: 0, batch_size: 16, ..duel::Config::default() };
+/// # let mut trainer = duel::Trainer::new(config, duel::Images::new(&pixels, 10, 10)?)?;
+/// trainer.run(&Threads(2), 3, |stats| {
+///     println!("{}: {}", stats.step, stats.generator_loss);
+///     std::ops::ControlFlow::Continue(())
+/// })?;
+/// # Ok::<(), duel::Error>(())
+/// ```
+pub trait Team {
+    /// How many workers there are, 1 or more.
+    fn workers(&self) -> usize;
+
+    /// Calls `work` once for each of `workers`, at most [`Team::workers`] of them, **all at the same time**, and returns
+    /// when all calls have returned. A call waits for what the other calls make: one that never starts, or only after
+    /// another one has ended, makes all of them give up after [`PATIENCE_SECONDS`]. A call that panics makes the others
+    /// return; the panic should reach the caller.
+    fn run<W: Send>(&self, workers: &mut [W], work: impl Fn(&mut W) + Sync);
 }
 
-/// One after the other, on the calling thread.
+/// A team of one: the calling thread.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Serial;
 
-impl Join for Serial {
-    #[inline]
-    fn join<A: FnOnce() + Send, B: FnOnce() + Send>(&self, a: A, b: B) {
-        a();
-        b();
+impl Team for Serial {
+    fn workers(&self) -> usize {
+        1
+    }
+    fn run<W: Send>(&self, workers: &mut [W], work: impl Fn(&mut W) + Sync) {
+        workers.iter_mut().for_each(work);
     }
 }
 
-/// On the rayon pool whose worker is calling. Enter the pool once per run, with `ThreadPool::install`.
+/// The rayon pool whose worker is calling: enter it once per run, with `ThreadPool::install`. Worker w is the pool's
+/// thread w, in each run anew.
 ///
-/// Outside a pool it works like [`Serial`]: it never starts rayon's global pool behind the host's back.
+/// All threads of the pool must be free to come: while one of them is busy with something else (or waits in a run of
+/// another trainer) the others wait for it, [`PATIENCE_SECONDS`] at most. Outside a pool it is a team of one: it never
+/// starts rayon's global pool behind the host's back.
 #[cfg(feature = "rayon")]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Rayon;
 
 #[cfg(feature = "rayon")]
-impl Join for Rayon {
+impl Team for Rayon {
+    fn workers(&self) -> usize {
+        if rayon::current_thread_index().is_some() { rayon::current_num_threads() } else { 1 }
+    }
+    fn run<W: Send>(&self, workers: &mut [W], work: impl Fn(&mut W) + Sync) {
+        if workers.len() < 2 || rayon::current_thread_index().is_none() {
+            return Serial.run(workers, work);
+        }
+        let workers: Vec<_> = workers.iter_mut().map(std::sync::Mutex::new).collect();
+        rayon::broadcast(|thread| {
+            if let Some(worker) = workers.get(thread.index()) {
+                work(&mut worker.lock().expect("each is locked once"));
+            }
+        });
+    }
+}
+
+/// Most workers that a piece of work is shared out to: beyond that each would have too few pixels.
+pub const MOST_WORKERS: usize = 16;
+
+/// How long workers wait for all of them to come before they give up. Without the standard library there is no clock, and
+/// it is a number of turns that takes at least as long on any CPU of today.
+pub const PATIENCE_SECONDS: u64 = 10;
+
+/// The work cannot go on, because a worker is missing or has panicked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stopped;
+
+/// What the workers of a run share: how many have come, and whether the work goes on.
+#[derive(Debug)]
+pub struct Meeting {
+    workers: usize,
+    come: AtomicUsize,
+    missed: AtomicBool,
+    failed: AtomicBool,
+}
+
+impl Meeting {
+    /// A meeting of so many workers.
+    pub fn new(workers: usize) -> Meeting {
+        let no = || AtomicBool::new(false);
+        Meeting { workers, come: AtomicUsize::new(0), missed: no(), failed: no() }
+    }
+
+    /// Whether a worker has waited for another one in vain, so that no work was begun.
+    pub fn missed(&self) -> bool {
+        self.missed.load(Ordering::Relaxed)
+    }
+    /// Whether a worker has panicked.
+    pub fn failed(&self) -> bool {
+        self.failed.load(Ordering::Relaxed)
+    }
+
+    /// Waits for all workers to come.
+    pub fn join(&self) -> Result<Presence<'_>, Stopped> {
+        self.come.fetch_add(1, Ordering::Relaxed);
+        let mut patience = Patience::new();
+        self.wait(|| self.come.load(Ordering::Relaxed) >= self.workers || patience.is_over())?;
+        if self.come.load(Ordering::Relaxed) < self.workers {
+            self.missed.store(true, Ordering::Relaxed);
+            return Err(Stopped);
+        }
+        Ok(Presence { meeting: self, left: false })
+    }
+
+    /// Waits until `ready`, or until the work is over.
     #[inline]
-    fn join<A: FnOnce() + Send, B: FnOnce() + Send>(&self, a: A, b: B) {
-        if rayon::current_thread_index().is_some() {
-            rayon::join(a, b);
-        } else {
-            Serial.join(a, b);
-        }
-    }
-}
-
-/// Something with rows that can be cut in two between them: a matrix, a slice, or a tuple of such with equal rows.
-pub trait Divide: Sized + Send {
-    /// Number of rows.
-    fn rows(&self) -> usize;
-    /// The first `at` rows, and the rest.
-    fn divide(self, at: usize) -> (Self, Self);
-}
-
-impl<T: Send> Divide for &mut [T] {
-    fn rows(&self) -> usize {
-        self.len()
-    }
-    fn divide(self, at: usize) -> (Self, Self) {
-        self.split_at_mut(at)
-    }
-}
-
-macro_rules! divide_tuple {
-    ($($name:ident),+) => {
-        impl<$($name: Divide),+> Divide for ($($name,)+) {
-            fn rows(&self) -> usize {
-                self.0.rows()
+    pub fn wait(&self, mut ready: impl FnMut() -> bool) -> Result<(), Stopped> {
+        let mut turns = 0;
+        while !ready() {
+            if self.missed() || self.failed() {
+                return Err(Stopped);
             }
-            #[allow(non_snake_case)]
-            fn divide(self, at: usize) -> (Self, Self) {
-                let ($($name,)+) = self;
-                $(let $name = $name.divide(at);)+
-                (($($name.0,)+), ($($name.1,)+))
-            }
+            pause(turns);
+            turns = turns.saturating_add(1);
         }
-    };
-}
-divide_tuple!(A, B);
-divide_tuple!(A, B, C);
-divide_tuple!(A, B, C, D);
-divide_tuple!(A, B, C, D, E);
-divide_tuple!(A, B, C, D, E, F);
-
-/// Calls `work(first_row, block)` for every block of `block_rows` rows of `whole` (the last one may be shorter).
-pub fn for_each_block<J: Join, D: Divide>(
-    join: &J,
-    whole: D,
-    block_rows: usize,
-    work: &(impl Fn(usize, D) + Sync),
-) {
-    fn halve<J: Join, D: Divide>(
-        join: &J,
-        first: usize,
-        part: D,
-        block: usize,
-        work: &(impl Fn(usize, D) + Sync),
-    ) {
-        let blocks = part.rows().div_ceil(block);
-        if blocks <= 1 {
-            return work(first, part);
-        }
-        let at = blocks / 2 * block;
-        let (low, high) = part.divide(at);
-        join.join(|| halve(join, first, low, block, work), || halve(join, first + at, high, block, work));
+        Ok(())
     }
-    if whole.rows() > 0 {
-        halve(join, 0, whole, block_rows.max(1), work);
+}
+
+/// A worker at a [`Meeting`]. Dropped without [`Presence::leave`], as a panic does, it ends the work of all.
+#[derive(Debug)]
+pub struct Presence<'a> {
+    meeting: &'a Meeting,
+    left: bool,
+}
+
+impl Presence<'_> {
+    /// The worker has done its work.
+    pub fn leave(mut self) {
+        self.left = true;
+    }
+}
+
+impl Drop for Presence<'_> {
+    fn drop(&mut self) {
+        if !self.left {
+            self.meeting.failed.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Lets time pass after so many turns of waiting in vain.
+#[inline]
+fn pause(turns: u32) {
+    /// Turns that spin: about 3 µs, most of what a step waits for.
+    const SPIN: u32 = 64;
+    /// Turns that give way, before sleep: about 100 µs on a core that nobody else wants.
+    const YIELD: u32 = 256;
+    #[cfg(feature = "std")]
+    match turns {
+        SPIN..YIELD => return std::thread::yield_now(),
+        YIELD.. => return std::thread::sleep(std::time::Duration::from_micros(50)),
+        _ => {}
+    }
+    let _ = (turns, SPIN, YIELD);
+    core::hint::spin_loop();
+}
+
+/// [`PATIENCE_SECONDS`] from now.
+#[cfg(feature = "std")]
+struct Patience(std::time::Instant);
+
+#[cfg(feature = "std")]
+impl Patience {
+    fn new() -> Patience {
+        Patience(std::time::Instant::now())
+    }
+    fn is_over(&mut self) -> bool {
+        self.0.elapsed().as_secs() >= PATIENCE_SECONDS
+    }
+}
+
+/// So many turns that they take at least [`PATIENCE_SECONDS`].
+#[cfg(not(feature = "std"))]
+struct Patience(u64);
+
+#[cfg(not(feature = "std"))]
+impl Patience {
+    fn new() -> Patience {
+        Patience(0)
+    }
+    fn is_over(&mut self) -> bool {
+        // At 6 GHz a turn takes more than a cycle.
+        self.0 += 1;
+        self.0 >= PATIENCE_SECONDS * 6_000_000_000
     }
 }

@@ -6,6 +6,8 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use std::ops::ControlFlow;
+
 use duel::{Config, Images, Rayon, Serial, Trainer};
 
 static CALLS: AtomicU64 = AtomicU64::new(0);
@@ -57,14 +59,20 @@ fn a_step_allocates_nothing_on_any_thread() {
     let config = Config { batch_size: 16, validation: 0, ..Config::default() };
     let mut digests = Vec::new();
 
-    for threads in [1, 4] {
+    for threads in [1, 2, 4] {
         let mut trainer = Trainer::new(config.clone(), images).unwrap();
+        trainer.set_owners(threads);
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        let counted = pool.install(|| {
-            trainer.step(&Rayon).unwrap();
-            calls(|| (2..=1_000).for_each(|_| assert!(trainer.step(&Rayon).is_ok())))
-        });
-        println!("steps 2 to 1,000 in a pool of {threads}: {counted} calls to the allocator");
+        // Between the first step and the last one, on all threads: to enter the pool allocates, once per run.
+        let (mut first, mut last) = (None, 0);
+        let run = |_| {
+            last = CALLS.load(Ordering::SeqCst);
+            first.get_or_insert(last);
+            ControlFlow::Continue(())
+        };
+        pool.install(|| trainer.run(&Rayon, 1_000, run)).unwrap();
+        let counted = last - first.unwrap();
+        println!("steps 1 to 1,000 in a pool of {threads}: {counted} calls to the allocator");
         assert_eq!(counted, 0, "{threads} threads");
         digests.push(trainer.digest().unwrap());
     }
@@ -76,21 +84,16 @@ fn a_step_allocates_nothing_on_any_thread() {
     assert_eq!(counted, 0);
     digests.push(trainer.digest().unwrap());
 
-    // And from a worker of its pool, whose other workers have work of the host's to do.
-    let mut trainer = Trainer::new(config, images).unwrap();
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(4).build().unwrap();
-    let host_work = || std::hint::black_box((0..10_000u64).fold(1, |x, n| x ^ (x << 7) ^ n));
-    let counted = pool.install(|| {
-        // A worker that steals for the first time registers itself with rayon, once.
-        rayon::broadcast(|_| ());
-        calls(|| {
-            (0..1_000).for_each(|_| {
-                rayon::join(|| assert!(trainer.step(&Rayon).is_ok()), host_work);
-            })
-        })
+    // However long a run is, to enter a team costs the same.
+    let entered = [10, 500].map(|steps| {
+        let mut trainer = Trainer::new(config.clone(), images).unwrap();
+        trainer.set_owners(2);
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
+        // A worker that is called for the first time registers itself with rayon, once.
+        pool.broadcast(|_| ());
+        pool.install(|| calls(|| trainer.run(&Rayon, steps, |_| ControlFlow::Continue(())).unwrap()))
     });
-    println!("1,000 calls from a worker of a host's pool: {counted} calls to the allocator");
-    assert_eq!(counted, 0);
-    digests.push(trainer.digest().unwrap());
+    println!("calls to the allocator when a pool of 2 is entered: {entered:?}");
+    assert_eq!(entered[0], entered[1]);
     assert!(digests.iter().all(|digest| *digest == digests[0]));
 }

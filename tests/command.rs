@@ -228,7 +228,7 @@ fn the_environment_chooses_where_no_flag_does() {
             .unwrap()
     };
     let text = |output: Output| String::from_utf8(output.stderr).unwrap();
-    assert!(text(run("wide", &[])).contains("· wide · 3 threads ·"));
+    assert!(text(run("wide", &[])).contains("· wide · 1 of 3 threads ·"));
     assert!(
         text(run("wide", &["--isa", "reference", "--threads", "1"])).contains("· reference · 1 thread ·")
     );

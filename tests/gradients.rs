@@ -71,19 +71,15 @@ fn gradients_equal_central_differences() {
             trainer.step(&Serial).unwrap();
         }
         let read = |trainer: &mut Trainer<'_, _>, part| -> Parameters {
-            Tensor::ALL
-                .map(|tensor| trainer.tensor(tensor, part, |t| t.values().map(f64::from).collect()).unwrap())
+            Tensor::ALL.map(|tensor| trainer.tensor(tensor, part).unwrap().values().map(f64::from).collect())
         };
         let before = read(&mut trainer, Part::Parameter);
         let stats = trainer.step(&Serial).unwrap();
         let gradients = read(&mut trainer, Part::AdamM);
-        let (z, batch) = trainer
-            .arena(|arena| {
-                let z: Vec<Vec<f64>> =
-                    (0..BATCH).map(|i| arena.z.row(i).iter().map(|&x| x as f64).collect()).collect();
-                (z, arena.batch.to_vec())
-            })
-            .unwrap();
+        let last = trainer.last_step().unwrap();
+        let z: Vec<Vec<f64>> =
+            (0..BATCH).map(|i| last.z.row(i).iter().map(|&x| x as f64).collect()).collect();
+        let batch = last.batch.to_vec();
         let real: Vec<Vec<f64>> = batch
             .iter()
             .map(|&i| images.image(i as usize).iter().map(|&b| (b as f32 * (1.0 / 255.0)) as f64).collect())

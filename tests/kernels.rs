@@ -7,13 +7,14 @@ mod backends;
 use duel::Isa;
 use duel::kernels::adam::AdamStep;
 use duel::kernels::dense::{
-    ColumnSums, CrossEntropy, HiddenActivation, HiddenBackward, LogitBackward, Logits, PixelActivation,
-    PixelBackward, Transpose,
+    ColumnSums, CrossEntropy, Expand, HiddenActivation, HiddenBackward, LogitBackward, Logits,
+    PixelActivation, PixelBackward,
 };
 use duel::kernels::gemm::{Left, Product, Start};
-use duel::kernels::lists::{ListsMut, PAIR};
+use duel::kernels::lists::{Count, List, ListsMut, PAIR};
 use duel::kernels::reference::AdamRates;
 use duel::kernels::tiles::{Mat, MatMut};
+use duel::kernels::transpose::Transpose;
 
 /// Values in ±1 with zeros, −0, subnormals and values that underflow when multiplied.
 struct Values {
@@ -180,7 +181,7 @@ fn leaving_out_zero_terms_changes_no_bit(isa: Isa) {
                 *x = if i * 7 % 10 < black { [0.0, -0.0][i % 2] } else { *x };
             }
             let mut terms = Terms::new(m, k);
-            terms.lists().set_rows(dense.mat());
+            isa.run(List { x: dense.mat(), columns: false, lists: terms.lists() });
             let lists = terms.lists().into_view();
             let (right, out) = (Owned::new(k, n, &mut values), Owned::new(m, n, &mut values));
             for start in [Start::Zero, Start::Partial] {
@@ -194,22 +195,26 @@ fn leaving_out_zero_terms_changes_no_bit(isa: Isa) {
     }
 }
 
-#[test]
-fn lists_hold_the_terms_that_are_not_zero() {
+fn lists_hold_the_terms_that_are_not_zero(isa: Isa) {
     let mut values = Values::new(9);
-    for (rows, cols) in [(1, 1), (2, 9), (5, 30), (12, 7)] {
+    let shapes =
+        [(1, 1), (2, 9), (5, 30), (12, 7), (17, 128), (33, 129), (128, 18), (130, 16), (257, 35), (16, 64)];
+    for ((rows, cols), black) in shapes.into_iter().flat_map(|shape| [(shape, 0), (shape, 3), (shape, 10)]) {
         let mut x = Owned::new(rows, cols, &mut values);
         for i in 0..rows {
-            x.mat_mut()
-                .row_mut(i)
-                .iter_mut()
-                .enumerate()
-                .filter(|(k, _)| (i + k) % 3 == 0)
-                .for_each(|(_, x)| *x = -0.0);
+            x.mat_mut().row_mut(i).iter_mut().enumerate().for_each(|(k, x)| {
+                if (i * 3 + k * 7) % 10 < black {
+                    *x = [0.0, -0.0][(i + k) % 2];
+                }
+            });
         }
         let (mut by_row, mut by_column) = (Terms::new(rows, cols), Terms::new(cols, rows));
-        by_row.lists().set_rows(x.mat());
-        by_column.lists().set_columns(x.mat());
+        isa.run(List { x: x.mat(), columns: false, lists: by_row.lists() });
+        isa.run(List { x: x.mat(), columns: true, lists: by_column.lists() });
+        for columns in [false, true] {
+            let count = |isa: Isa| isa.run(Count { x: x.mat(), columns });
+            assert_eq!(count(isa), count(Isa::Reference), "{} {rows}×{cols}", isa.name());
+        }
         let (by_row, by_column) = (by_row.lists().into_view(), by_column.lists().into_view());
         let at = |i: usize, k: usize| x.mat().row(i)[k];
         type At<'a> = &'a dyn Fn(usize, usize) -> f32;
@@ -224,7 +229,7 @@ fn lists_hold_the_terms_that_are_not_zero() {
                 let expected: Vec<u16> = (0..terms as u16)
                     .filter(|&k| at(first, k.into()) != 0.0 || at(second, k.into()) != 0.0)
                     .collect();
-                assert_eq!(index, expected);
+                assert_eq!(index, expected, "{} row {i} of {rows}×{terms}", isa.name());
                 let expected: Vec<u32> = index.iter().map(|&k| at(i, k.into()).to_bits()).collect();
                 assert_eq!(value.iter().map(|pair| pair[i % PAIR].to_bits()).collect::<Vec<_>>(), expected);
             }
@@ -266,6 +271,20 @@ fn other_kernels_equal_the_reference(isa: Isa) {
             (all.iter().map(|x| x.to_bits()).collect::<Vec<_>>(), d_hidden.bits())
         };
         assert_eq!(run(isa), run(Isa::Reference), "{} {rows}×{n}", isa.name());
+    }
+}
+
+fn images_are_bytes_times_the_factor(isa: Isa) {
+    let bytes: Vec<u8> = (0..=255).cycle().take(300).collect();
+    for n in [1, 7, 8, 9, 15, 16, 17, 64, 255, 299] {
+        // One off alignment, and something behind it.
+        let mut x = vec![f32::NAN; n + 2];
+        let ahead = &bytes[300 - n..];
+        isa.run(Expand { bytes: &bytes[1..1 + n], factor: 1.0 / 255.0, x: &mut x[1..1 + n], ahead });
+        for (&x, &byte) in x[1..1 + n].iter().zip(&bytes[1..]) {
+            assert_eq!(x.to_bits(), (byte as f32 * (1.0 / 255.0)).to_bits(), "{}", isa.name());
+        }
+        assert!(x[0].is_nan() && x[n + 1].is_nan(), "{}: beside the image", isa.name());
     }
 }
 
@@ -388,6 +407,8 @@ macro_rules! suite {
                 activations_equal_the_reference
                 transposing_moves_bits
                 leaving_out_zero_terms_changes_no_bit
+                lists_hold_the_terms_that_are_not_zero
+                images_are_bytes_times_the_factor
                 other_kernels_equal_the_reference
                 a_parameter_out_of_bounds_is_reported_in_every_lane
                 values_at_the_bounds_stay_finite_and_equal_the_reference;

@@ -7,8 +7,21 @@ use std::path::{Path, PathBuf};
 const LAYERS: [&str; 11] =
     ["error", "config", "parallel", "kernels", "rng", "data", "model", "trainer", "export", "golden", "cli"];
 /// The files of `kernels` in order.
-const KERNELS: [&str; 11] =
-    ["isa", "reference", "vector", "wide", "avx2", "avx512", "tiles", "lists", "math", "gemm", "dense"];
+const KERNELS: [&str; 13] = [
+    "isa",
+    "reference",
+    "vector",
+    "wide",
+    "avx2",
+    "avx512",
+    "tiles",
+    "relay",
+    "transpose",
+    "lists",
+    "math",
+    "gemm",
+    "dense",
+];
 
 fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(dir).unwrap() {
@@ -62,9 +75,9 @@ fn layer_of(name: &str) -> Option<usize> {
         "Error" => "error",
         "Dataset" | "Images" => "data",
         "Isa" | "Line" => "kernels",
-        "Part" | "Tensor" | "TensorView" => "model",
-        "Rayon" | "Join" | "Serial" => "parallel",
-        "Digest" | "Phase" | "Sampler" | "StepStats" | "Trainer" | "Watch" | "Work" | "Zeros" => "trainer",
+        "Part" | "Phase" | "Tensor" | "TensorView" | "Watch" | "Work" | "Zeros" => "model",
+        "Rayon" | "Serial" | "Team" => "parallel",
+        "Digest" | "LastStep" | "Sampler" | "StepStats" | "Trainer" => "trainer",
         other => other,
     };
     LAYERS.iter().position(|l| *l == layer)

@@ -143,7 +143,7 @@ fn tiny() -> Vec<u8> {
     };
     let mut trainer = Trainer::new(config, Images::new(&pixels, 2, 3).unwrap()).unwrap();
     (0..4).for_each(|_| assert!(trainer.step(&Serial).is_ok()));
-    encode(&mut trainer, Digest([7; 32])).unwrap()
+    encode(&trainer, Digest([7; 32])).unwrap()
 }
 
 #[test]

@@ -3,7 +3,9 @@
 mod backends;
 
 use backends::backend;
-use duel::{Config, Dataset, Images, Isa, Rayon, Serial, Trainer, Zeros, golden};
+use std::ops::ControlFlow;
+
+use duel::{Config, Dataset, Images, Isa, Rayon, Serial, StepStats, Trainer, Zeros, golden};
 
 /// Images of `size` pixels.
 fn images(count: usize, size: usize) -> Vec<u8> {
@@ -14,17 +16,78 @@ fn mnist() -> Dataset {
     Dataset::open(&std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("data")).unwrap()
 }
 
-/// The digest after `steps` in a pool of `threads`; 0 threads is `Serial`.
+/// The digest after `steps` in a pool of `threads`, all of which work if there are pixels enough; 0 threads is `Serial`,
+/// step by step.
 fn digest(config: &Config, images: Images<'_>, isa: Isa, threads: usize, steps: u64) -> String {
     let mut trainer = Trainer::new(config.clone(), images).unwrap();
     trainer.set_isa(isa);
     if threads == 0 {
         (0..steps).for_each(|_| assert!(trainer.step(&Serial).is_ok()));
     } else {
+        trainer.set_owners(usize::MAX);
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        pool.install(|| (0..steps).for_each(|_| assert!(trainer.step(&Rayon).is_ok())));
+        pool.install(|| trainer.run(&Rayon, steps, go_on)).unwrap();
     }
     trainer.digest().unwrap().to_string()
+}
+
+fn go_on(_: StepStats) -> ControlFlow<()> {
+    ControlFlow::Continue(())
+}
+
+#[test]
+fn any_number_of_owners_gives_the_same_bits_on_odd_sizes() {
+    // A batch that is no whole number of blocks, pixels that are no whole number of lines, one row, one unit.
+    let small = Config {
+        latent_size: 7,
+        generator_hidden: 37,
+        discriminator_hidden: 51,
+        batch_size: 33,
+        validation: 2,
+        ..Config::default()
+    };
+    let one = Config { batch_size: 1, generator_hidden: 1, discriminator_hidden: 1, ..small.clone() };
+    for (config, height, width) in [(&small, 27, 29), (&one, 31, 30), (&small, 7, 14)] {
+        let pixels = images(40, height * width);
+        let images = Images::new(&pixels, height, width).unwrap();
+        let isa = Isa::best();
+        let alone = digest(config, images, isa, 0, 23);
+        for threads in [1, 2, 3, 4, 5, 7, 8, 16, 64] {
+            assert_eq!(
+                digest(config, images, isa, threads, 23),
+                alone,
+                "{threads} threads, {height}×{width}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_run_in_parts_with_other_teams_is_the_same_run() {
+    let pixels = images(60, 400);
+    let images = Images::new(&pixels, 20, 20).unwrap();
+    let config = Config { batch_size: 16, validation: 0, generator_hidden: 40, ..Config::default() };
+    let alone = digest(&config, images, Isa::best(), 1, 30);
+    let mut trainer = Trainer::new(config, images).unwrap();
+    trainer.set_owners(usize::MAX);
+    let mut told = Vec::new();
+    for (threads, steps) in [(3, 4), (1, 1), (8, 13), (2, 0), (2, 12)] {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        // The host breaks off twice.
+        let each = |stats: StepStats| {
+            told.push(stats.step);
+            if [7, 11].contains(&stats.step) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        pool.install(|| trainer.run(&Rayon, steps, each)).unwrap();
+        assert_eq!(trainer.steps_done(), told.last().copied().unwrap_or(0));
+        // A sample in between is nobody's business.
+        trainer.sample(&Serial, 1, 0, &mut vec![0; 3 * 400]).unwrap();
+    }
+    while trainer.steps_done() < 30 {
+        told.push(trainer.step(&Serial).unwrap().step);
+    }
+    assert_eq!(told, (1..=30).collect::<Vec<u64>>());
+    assert_eq!(trainer.digest().unwrap().to_string(), alone);
 }
 
 #[test]
@@ -32,7 +95,7 @@ fn real_shape_300_steps_on_every_fast_backend_and_number_of_threads() {
     let data = mnist();
     let config = Config::default();
     for isa in ["avx2", "avx512"].into_iter().filter_map(backend) {
-        for threads in [1, 2, 3, 8] {
+        for threads in [1, 2, 3, 4, 7, 16] {
             let got = digest(&config, data.images(), isa, threads, 300);
             assert_eq!(got, REAL_SHAPE_300, "{} {threads} threads", isa.name());
         }

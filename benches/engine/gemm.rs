@@ -4,7 +4,7 @@ use criterion::{BenchmarkId, Criterion, Throughput};
 use duel::Isa;
 use duel::data::PIXEL;
 use duel::kernels::gemm::{Left, Product, Start};
-use duel::kernels::lists::{ListsMut, PAIR};
+use duel::kernels::lists::{List, ListsMut, PAIR};
 use duel::kernels::tiles::{Mat, MatMut};
 
 use super::{fast_backends, mnist, values};
@@ -79,8 +79,11 @@ pub fn bench(criterion: &mut Criterion) {
         let image = data.images().image(5_000 + i);
         real.mat_mut().row_mut(i).iter_mut().zip(image).for_each(|(x, &byte)| *x = byte as f32 * PIXEL);
     }
-    by_image.view_mut().set_rows(real.mat());
-    by_pixel.view_mut().set_columns(real.mat());
+    fn list(x: Mat<'_>, columns: bool, lists: ListsMut<'_>) {
+        Isa::best().run(List { x, columns, lists });
+    }
+    list(real.mat(), false, by_image.view_mut());
+    list(real.mat(), true, by_pixel.view_mut());
 
     for (name, operand, m, n, k) in [
         ("generator_hidden_forward", Operand::Rows, 128, 256, 100),
@@ -91,7 +94,7 @@ pub fn bench(criterion: &mut Criterion) {
         ("generator_hidden_backward", Operand::Rows, 128, 256, 784),
         ("discriminator_weight_real", Operand::Pixels, 784, 256, 128),
         ("discriminator_weight_fake", Operand::Columns, 784, 256, 128),
-        ("generator_out_weight", Operand::Hidden, 256, 784, 128),
+        ("generator_out_weight", Operand::Columns, 784, 256, 128),
         ("generator_hidden_weight", Operand::Columns, 100, 256, 128),
     ] {
         group.throughput(Throughput::Elements((2 * m * n * k) as u64));
@@ -100,7 +103,7 @@ pub fn bench(criterion: &mut Criterion) {
         let mut hidden = Lists::new(m, k);
         if operand == Operand::Hidden {
             x.data.iter_mut().for_each(|x| *x = x.max(0.0));
-            hidden.view_mut().set_rows(x.mat());
+            list(x.mat(), false, hidden.view_mut());
         }
         let (right, mut out) = (Owned::new(k, n, 2), Owned::new(m, n, 3));
         let (by_image, by_pixel, hidden) = (by_image.view_mut(), by_pixel.view_mut(), hidden.view_mut());

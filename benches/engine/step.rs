@@ -1,8 +1,12 @@
 //! Whole training steps, by backend and threads. Throughput is in FLOP of the dense step, so it compares with the peak:
 //! 424.1 MFLOP, eight products of 2·128·256·784 and two of 2·128·100·256.
 
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
 use criterion::{Criterion, Throughput};
-use duel::{Config, Dataset, Isa, Line, Rayon, Serial, Trainer, Zeros};
+use duel::{Config, Dataset, Isa, Line, Part, Rayon, Serial, Tensor, Trainer, Zeros};
+use rayon::ThreadPool;
 
 use super::{fast_backends, mnist, pool, thread_counts};
 
@@ -25,40 +29,53 @@ fn settled(data: &Dataset, isa: Isa) -> Owned<'_> {
     trainer
 }
 
+/// Changes the parameters of a tensor, by way of a state as it is saved.
+fn change(trainer: &mut Owned<'_>, tensor: Tensor, change: impl Fn(usize, f32) -> f32) {
+    let count = |tensor| trainer.tensor(tensor, Part::Parameter).unwrap().count();
+    let before: usize = Tensor::ALL[..tensor as usize].iter().map(|&tensor| count(tensor)).sum();
+    let (mut state, values) = (Vec::new(), count(tensor));
+    trainer.save(|bytes| state.extend_from_slice(bytes)).unwrap();
+    let (words, _) = state[8 + 4 * before..][..4 * values].as_chunks_mut::<4>();
+    for (i, word) in words.iter_mut().enumerate() {
+        *word = change(i, f32::from_le_bytes(*word)).to_le_bytes();
+    }
+    trainer.load(&state).unwrap();
+}
+
+/// The logits of the last step.
+fn logits(trainer: &Owned<'_>) -> Vec<f32> {
+    let last = trainer.last_step().unwrap();
+    [last.l_r, last.l_f].concat()
+}
+
 /// A discriminator that is sure: logits of ±100 and beyond, whose gradients are exactly zero.
 fn saturate(trainer: &mut Owned<'_>) {
     trainer.step(&Serial).unwrap();
-    trainer
-        .arena(|arena| {
-            let rows = &arena.rows;
-            let logits = || rows.logits_real.iter().chain(rows.logits_fake.iter());
-            let mean = logits().map(|l| l.abs()).sum::<f32>() / logits().count() as f32;
-            let factor = 400.0 / mean;
-            arena.d_out_weight_t.p.row_mut(0).iter_mut().for_each(|w| *w *= factor);
-            arena.d_out_bias.p.row_mut(0)[0] *= factor;
-        })
-        .unwrap();
+    let logits_before = logits(trainer);
+    let mean = logits_before.iter().map(|l| l.abs()).sum::<f32>() / logits_before.len() as f32;
+    for tensor in [Tensor::DiscriminatorOutWeight, Tensor::DiscriminatorOutBias] {
+        change(trainer, tensor, |_, w| w * 400.0 / mean);
+    }
     trainer.step(&Serial).unwrap();
-    let sure = trainer.arena(|arena| {
-        let logits = arena.rows.logits_real.iter().chain(arena.rows.logits_fake.iter());
-        logits.filter(|l| l.abs() > 100.0).count()
-    });
-    assert!(sure.unwrap() > 192, "most logits are beyond 100");
+    let sure = logits(trainer).iter().filter(|l| l.abs() > 100.0).count();
+    assert!(sure > 192, "most logits are beyond 100");
 }
 
 /// Nine of ten hidden units of both networks never fire.
 fn deaden(trainer: &mut Owned<'_>) {
-    trainer
-        .arena(|arena| {
-            for bias in [&mut arena.g_hidden_bias.p, &mut arena.d_hidden_bias.p] {
-                let units = bias.row_mut(0).iter_mut().enumerate();
-                units.filter(|(unit, _)| unit % 10 != 0).for_each(|(_, bias)| *bias = -1_000.0);
-            }
-        })
-        .unwrap();
+    for tensor in [Tensor::GeneratorHiddenBias, Tensor::DiscriminatorHiddenBias] {
+        change(trainer, tensor, |unit, bias| if unit % 10 != 0 { -1_000.0 } else { bias });
+    }
     trainer.step(&Serial).unwrap();
-    let alive = trainer.arena(|arena| arena.d_hidden_real.row(0).iter().filter(|h| **h > 0.0).count());
-    assert!(alive.unwrap() <= 26);
+    let alive = trainer.last_step().unwrap().r.row(0).iter().filter(|h| **h > 0.0).count();
+    assert!(alive <= 26);
+}
+
+/// Times so many steps in a pool, entered once.
+fn time(trainer: &mut Owned<'_>, pool: &ThreadPool, steps: u64) -> Duration {
+    let start = Instant::now();
+    pool.install(|| trainer.run(&Rayon, steps, |_| ControlFlow::Continue(()))).unwrap();
+    start.elapsed()
 }
 
 pub fn bench(criterion: &mut Criterion) {
@@ -77,7 +94,7 @@ pub fn bench(criterion: &mut Criterion) {
                 let published = duel::golden::after(1).unwrap();
                 assert_eq!(trainer.digest().unwrap().to_string(), published, "{name} on {}", isa.name());
                 group.bench_function(format!("{name}/{}/{threads}", isa.name()), |bencher| {
-                    pool.install(|| bencher.iter(|| trainer.step(&Rayon).unwrap()));
+                    bencher.iter_custom(|steps| time(&mut trainer, &pool, steps));
                 });
             }
         }
@@ -89,7 +106,7 @@ pub fn bench(criterion: &mut Criterion) {
             change(&mut trainer);
             let pool = pool(1);
             group.bench_function(format!("{name}/{}/1", isa.name()), |bencher| {
-                pool.install(|| bencher.iter(|| trainer.step(&Rayon).unwrap()));
+                bencher.iter_custom(|steps| time(&mut trainer, &pool, steps));
             });
         }
     }

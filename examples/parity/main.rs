@@ -32,7 +32,8 @@ fn push_state(
     for tensor in Tensor::ALL {
         for (part, suffix) in [(Part::Parameter, ""), (Part::AdamM, ".adam_m"), (Part::AdamV, ".adam_v")] {
             let name = format!("{prefix}.{}{suffix}", tensor.name());
-            trainer.tensor(tensor, part, |view| push(dump, name, view.dims().to_vec(), view.values()))?;
+            let view = trainer.tensor(tensor, part)?;
+            push(dump, name, view.dims().to_vec(), view.values());
         }
     }
     Ok(())
@@ -69,22 +70,19 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for k in 0..STEPS {
         trainer.step(&Serial)?;
         push_state(&mut dump, &format!("state.{}", k + 1), &mut trainer)?;
-        trainer.arena(|arena| {
-            let z = arena.z.view();
-            let shape = vec![z.rows(), z.cols()];
-            push(&mut dump, format!("z.{k}"), shape, (0..z.rows()).flat_map(|i| z.row(i)).copied());
-            let batch: Vec<usize> = arena.batch.iter().map(|&i| i as usize + config.validation).collect();
-            let pixels = batch.iter().flat_map(|&i| images.image(i)).map(|&byte| byte as f32 * (1.0 / 255.0));
-            push(&mut dump, format!("real.{k}"), vec![batch.len(), images.size()], pixels);
-            for (name, hidden) in [
-                ("generator", &arena.g_hidden),
-                ("discriminator_real", &arena.d_hidden_real),
-                ("discriminator_fake", &arena.d_hidden_fake),
-            ] {
-                let (shape, values) = mask(hidden.view());
-                push(&mut dump, format!("mask.{name}.{k}"), shape, values.into_iter());
-            }
-        })?;
+        let last = trainer.last_step()?;
+        let (z, shape) = (last.z, vec![last.z.rows(), last.z.cols()]);
+        push(&mut dump, format!("z.{k}"), shape, (0..z.rows()).flat_map(|i| z.row(i)).copied());
+        let batch: Vec<usize> = last.batch.iter().map(|&i| i as usize).collect();
+        let pixels =
+            batch.iter().flat_map(|&i| trainer.images().image(i)).map(|&byte| byte as f32 * (1.0 / 255.0));
+        push(&mut dump, format!("real.{k}"), vec![batch.len(), images.size()], pixels);
+        for (name, hidden) in
+            [("generator", last.h), ("discriminator_real", last.r), ("discriminator_fake", last.f)]
+        {
+            let (shape, values) = mask(hidden);
+            push(&mut dump, format!("mask.{name}.{k}"), shape, values.into_iter());
+        }
     }
     let views: Result<Vec<_>, _> = dump
         .iter()

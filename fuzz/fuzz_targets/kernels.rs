@@ -7,13 +7,14 @@ use duel::Isa;
 use duel::kernels::adam::AdamStep;
 use duel::kernels::dense::{
     ColumnSums, CrossEntropy, HiddenActivation, HiddenBackward, LogitBackward, Logits, PixelActivation,
-    PixelBackward, Transpose,
+    PixelBackward,
 };
 use duel::kernels::gemm::{Left, Product, Start};
-use duel::kernels::lists::{ListsMut, PAIR};
+use duel::kernels::lists::{List, ListsMut, PAIR};
 use duel::kernels::math::{Apply, Function};
 use duel::kernels::reference::AdamRates;
 use duel::kernels::tiles::{Mat, MatMut};
+use duel::kernels::transpose::Transpose;
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
 
@@ -201,11 +202,11 @@ fuzz_target!(|input: Input| {
                     Operand::Rows => Left::Rows(rows.mat()),
                     Operand::Columns => Left::Columns(columns.mat()),
                     Operand::ListedRows => {
-                        lists.set_rows(rows.mat());
+                        isa.run(List { x: rows.mat(), columns: false, lists: lists.reborrow() });
                         Left::Lists(lists.view())
                     }
                     Operand::ListedColumns => {
-                        lists.set_columns(columns.mat());
+                        isa.run(List { x: columns.mat(), columns: true, lists: lists.reborrow() });
                         Left::Lists(lists.view())
                     }
                 };

@@ -1,16 +1,17 @@
-//! A small random network: each backend, with and without zeros, alone and on a pool, takes the same steps as
-//! `reference`, to the same state, the same samples or the same divergence.
+//! A small random network: each backend, with and without zeros, alone and shared out among the workers of a pool, takes the
+//! same steps as `reference`, to the same state, the same samples or the same divergence.
 
 #![no_main]
 
+use std::ops::ControlFlow;
 use std::sync::LazyLock;
 
-use duel::{Config, Images, Isa, Rayon, Serial, Trainer, Zeros};
+use duel::{Config, Images, Isa, Rayon, Serial, StepStats, Trainer, Zeros};
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
 
 static POOL: LazyLock<rayon::ThreadPool> =
-    LazyLock::new(|| rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap());
+    LazyLock::new(|| rayon::ThreadPoolBuilder::new().num_threads(4).build().unwrap());
 
 #[derive(Arbitrary, Debug)]
 struct Input {
@@ -45,24 +46,31 @@ fuzz_target!(|input: Input| {
         validation: input.validation as usize % 4,
         seed: input.seed,
     };
-    let (height, width) = (size(input.height, 8), size(input.width, 8));
+    // Up to 192 pixels: four owners.
+    let (height, width) = (size(input.height, 12), size(input.width, 16));
     let count = input.images as usize % 40 + 1;
     // Pixels beyond the input's are black, as most are.
     let mut pixels = input.pixels;
     pixels.resize(count * height * width, 0);
     let images = Images::new(&pixels, height, width).unwrap();
-    let steps = input.steps % 5;
+    let steps = input.steps as u64 % 5;
 
     let run = |isa: Isa, zeros: Zeros, pooled: bool| {
         let mut trainer = Trainer::new(config.clone(), images).map_err(|error| error.to_string())?;
         trainer.set_isa(isa);
         trainer.set_zeros(zeros);
         let mut losses = Vec::new();
-        for _ in 0..steps {
-            let stats = if pooled { POOL.install(|| trainer.step(&Rayon)) } else { trainer.step(&Serial) };
-            let stats = stats.map_err(|error| error.to_string())?;
+        let each = |stats: StepStats| {
             losses.push((stats.step, stats.generator_loss.to_bits(), stats.discriminator_loss.to_bits()));
-        }
+            ControlFlow::Continue(())
+        };
+        let done = if pooled {
+            trainer.set_owners(usize::MAX);
+            POOL.install(|| trainer.run(&Rayon, steps, each))
+        } else {
+            trainer.run(&Serial, steps, each)
+        };
+        done.map_err(|error| error.to_string())?;
         let mut samples = vec![0; 3 * height * width];
         trainer.sample(&Serial, 5, 1, &mut samples).map_err(|error| error.to_string())?;
         let digest = trainer.digest().map_err(|error| error.to_string())?;

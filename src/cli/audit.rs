@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Mutex;
 
@@ -23,7 +24,7 @@ use super::train::grouped;
 use crate::error::Error;
 use crate::export::png;
 use crate::rng::{Purpose, Stream};
-use crate::{BITS_VERSION, Dataset, Digest, Isa, Join, Rayon, Serial, Trainer};
+use crate::{BITS_VERSION, Dataset, Digest, Isa, Rayon, Serial, Team, Trainer};
 
 /// Missing lines of a log that are named.
 const MOST_MISSING: usize = 100;
@@ -299,12 +300,12 @@ impl<'a> Audit<'a> {
     }
 
     /// Trains from the checkpoint of step `from` (0: from the start) to `to`, comparing on the way.
-    fn train_again<J: Join>(
+    fn train_again(
         &self,
         from: u64,
         to: u64,
         isa: Isa,
-        join: &J,
+        team: &impl Team,
         progress: &Progress,
     ) -> Result<(), Error> {
         let start = match from {
@@ -317,18 +318,26 @@ impl<'a> Audit<'a> {
         }
         let diverged = (self.outcome.status == Status::Diverged).then_some(self.outcome.steps_done);
         while trainer.steps_done() < to {
-            let stats = match trainer.step(join) {
-                Ok(stats) => stats,
-                Err(Error::Diverged { step }) if diverged == Some(step) => return Ok(()),
-                Err(Error::Diverged { step }) => {
+            let (from, mut last) = (trainer.steps_done(), None);
+            let until =
+                (from + 1..=to).find(|&step| self.is_recorded(step) || Some(step) == diverged).unwrap_or(to);
+            let result = trainer.run(team, until - from, |stats| {
+                progress.step();
+                last = Some(stats);
+                ControlFlow::Continue(())
+            });
+            let stats = match (result, last) {
+                (Ok(()), Some(stats)) => stats,
+                (Ok(()), None) => continue,
+                (Err(Error::Diverged { step }), _) if diverged == Some(step) => return Ok(()),
+                (Err(Error::Diverged { step }), _) => {
                     self.problem(format!(
                         "manifest.json: the run diverges at step {step}, which it does not say"
                     ));
                     return Ok(());
                 }
-                Err(error) => return Err(error),
+                (Err(error), _) => return Err(error),
             };
-            progress.step();
             let step = stats.step;
             if diverged == Some(step) {
                 self.problem(format!("manifest.json: the run does not diverge at step {step}"));
@@ -343,9 +352,18 @@ impl<'a> Audit<'a> {
             if step == to || step == self.outcome.steps_done {
                 self.compare_state(&mut trainer)?;
             }
-            self.compare_canvas(&mut trainer, join)?;
+            self.compare_canvas(&mut trainer, team)?;
         }
         Ok(())
+    }
+
+    /// Whether the folder has, or should have, something to compare after `step`.
+    fn is_recorded(&self, step: u64) -> bool {
+        self.log.contains_key(&step)
+            || self.checkpoints.contains_key(&step)
+            || step == self.outcome.steps_done
+            || step.is_multiple_of(CANVAS_EVERY)
+            || canvas_path(&self.run.path, step).exists()
     }
 
     fn compare_state(&self, trainer: &mut Owned<'_>) -> Result<(), Error> {
@@ -362,12 +380,12 @@ impl<'a> Audit<'a> {
         Ok(())
     }
 
-    fn compare_canvas<J: Join>(&self, trainer: &mut Owned<'_>, join: &J) -> Result<(), Error> {
+    fn compare_canvas(&self, trainer: &mut Owned<'_>, team: &impl Team) -> Result<(), Error> {
         let (step, images) = (trainer.steps_done(), self.data.images());
         let path = canvas_path(&self.run.path, step);
         match fs::read(&path) {
             Ok(bytes) => {
-                let expected = canvas_of(trainer, join, (images.width(), images.height()))?;
+                let expected = canvas_of(trainer, team, (images.width(), images.height()))?;
                 if png::decode(&bytes, expected.pixels.len()) != Some(expected) {
                     self.problem(format!("{}: not the canvas of that step", path.display()));
                 }

@@ -1,9 +1,12 @@
 //! `duel bench`: how fast a step is on this machine, against what its cores could do.
 //!
 //! The roof is the dense step's floating-point operations at the peak of fused multiply-adds; leaving out zeros can pass
-//! it. Peak and steps take turns, so that both see the same clock and the same neighbours.
+//! it. A round is a peak and some steps with each number of threads in turn, so that all see the same clock and the same
+//! neighbours. Before and after it a cache line is passed from core to core: virtual cores share a cache at one hour and
+//! share none at the next, so rounds are told apart by that.
 
 use std::fmt::Write;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -17,20 +20,26 @@ use stats_alloc::INSTRUMENTED_SYSTEM;
 use super::Owned;
 use super::machine;
 use super::replay::Replay;
+use super::settings::{Plan, Settings};
 use super::train::grouped;
 use crate::error::Error;
 use crate::export::safetensors::Checkpoint;
 use crate::kernels::peak::Peak;
-use crate::{Config, Dataset, Isa, Line, Phase, Rayon, Serial, Trainer, Watch, Work};
+use crate::model::sizes::Sizes;
+use crate::{Config, Dataset, Isa, Line, Phase, Rayon, Serial, StepStats, Trainer, Watch, Work};
 
 /// Untimed steps before the first round.
-const WARM_UP: usize = 20;
+const WARM_UP: u64 = 20;
 /// Steps over which the phases are timed.
-const PHASE_STEPS: usize = 100;
+const PHASE_STEPS: u64 = 100;
 /// For how long a peak is measured.
 const PEAK_TIME: Duration = Duration::from_millis(250);
-/// Two cores that pass a cache line to each other faster share a cache for it.
+/// Two cores that pass a cache line to each other faster than this share a cache for it.
 const SHARED_CACHE_NS: f64 = 120.0;
+/// Two that need longer than this share none.
+const NO_SHARED_CACHE_NS: f64 = 150.0;
+/// What takes longer than this is not a cache line: the threads have waited for a core.
+const DISTURBED_NS: f64 = 1_000.0;
 
 /// The flags of `duel bench`.
 #[derive(Debug, Args)]
@@ -39,7 +48,10 @@ pub struct Bench {
     /// Start from this run's newest checkpoint, from RUN@STEP or from this checkpoint, instead of from new networks
     #[arg(long, value_name = "RUN[@STEP]|STATE")]
     from: Option<PathBuf>,
-    /// Rounds; in each, peak and steps are timed in turn
+    /// Take the sizes from a TOML file, such as a run's config.toml, instead of the defaults
+    #[arg(long, value_name = "FILE", conflicts_with = "from")]
+    config: Option<PathBuf>,
+    /// Rounds; in each, peak and steps are timed in turn, with each number of threads
     #[arg(long, value_name = "N", default_value_t = 5)]
     rounds: usize,
     /// Steps per round
@@ -62,11 +74,11 @@ struct Report {
     from_step: u64,
     /// Dense floating-point operations of a step.
     dense_mflop: f64,
-    /// How long a cache line takes from one core to another.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    line_ns: Option<f64>,
     peaks: Vec<PeakOf>,
+    rounds: Vec<Round>,
     runs: Vec<Run>,
+    /// The number of threads with the most steps per second.
+    fastest: usize,
     copy_gbyte_per_s: f64,
     phases: Vec<PhaseTime>,
     allocations: usize,
@@ -82,15 +94,82 @@ struct PeakOf {
     gflop_per_s: f64,
 }
 
-/// Steps on so many threads.
+/// Where the cores were in a round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum Cores {
+    /// They share a cache.
+    Shared,
+    /// They share none.
+    Apart,
+    /// First one, then the other, or in between.
+    Mixed,
+    /// Something else ran on them.
+    Disturbed,
+    /// There is one.
+    Alone,
+}
+
+impl Cores {
+    const ALL: [Cores; 5] = [Cores::Shared, Cores::Apart, Cores::Mixed, Cores::Disturbed, Cores::Alone];
+
+    fn of([before, after]: [f64; 2]) -> Cores {
+        match (before.min(after), before.max(after)) {
+            _ if before == 0.0 => Cores::Alone,
+            (_, most) if most > DISTURBED_NS => Cores::Disturbed,
+            (_, most) if most < SHARED_CACHE_NS => Cores::Shared,
+            (least, _) if least >= NO_SHARED_CACHE_NS => Cores::Apart,
+            _ => Cores::Mixed,
+        }
+    }
+    fn name(self) -> &'static str {
+        match self {
+            Cores::Shared => "a cache is shared",
+            Cores::Apart => "no cache is shared",
+            Cores::Mixed => "changing",
+            Cores::Disturbed => "disturbed",
+            Cores::Alone => "one core",
+        }
+    }
+}
+
+/// A round.
+#[derive(Serialize)]
+struct Round {
+    /// How long a cache line took from one core to another, before and after; 0 on one core.
+    line_ns: [f64; 2],
+    cores: Cores,
+    /// For each number of threads.
+    timed: Vec<Timed>,
+}
+
+/// Steps of a round with so many threads.
+#[derive(Clone, Copy, Serialize)]
+struct Timed {
+    threads: usize,
+    peak_gflop_per_s: f64,
+    steps_per_s: f64,
+    /// Of the peak, if the steps were done densely.
+    share: f64,
+    /// Steps per second and thread, as a part of those of one thread in the same round.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    efficiency: Option<f64>,
+}
+
+/// The rounds of a kind with so many threads.
 #[derive(Serialize)]
 struct Run {
     threads: usize,
+    cores: Cores,
+    rounds: usize,
+    line_ns: Spread,
     peak_gflop_per_s: Spread,
     roof_steps_per_s: Spread,
     steps_per_s: Spread,
     /// Of the roof, by round.
     share: Spread,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    efficiency: Option<Spread>,
 }
 
 /// A figure over the rounds.
@@ -131,23 +210,38 @@ impl Bench {
         }
         let (isa, threads) = (self.replay.machine.isa()?, self.replay.machine.threads()?);
         let cores = machine::cores();
-        let counts = match threads {
-            Some(threads) => vec![threads],
-            None => (0..).map(|n| 1 << n).take_while(|&n| n < cores).chain([cores]).collect(),
-        };
         let data = self.replay.dataset(self.from.as_deref())?;
         let checkpoint = self.from.as_deref().map(|from| self.replay.state(from)).transpose()?;
         let checkpoint = checkpoint.map(|(_, checkpoint)| checkpoint);
-        let new_trainer = || trainer(&data, checkpoint.as_ref(), isa);
-        let (line_ns, mut runs, mut allocations) = ((cores > 1).then(line_ns), Vec::new(), 0);
-        for threads in counts {
-            note!("{}, {} rounds of {} steps", machine::counted(threads), self.rounds, self.steps);
-            let pool = machine::pool(threads)?;
-            let mut trainer = new_trainer()?;
-            let (run, allocated) = pool.install(|| self.time(isa, &pool, &mut trainer))?;
-            allocations += allocated;
-            runs.push(run);
+        let config = match (&checkpoint, &self.config) {
+            (Some(checkpoint), _) => checkpoint.config.clone(),
+            (None, Some(path)) => Plan::new(Settings::read(path)?)?.config,
+            (None, None) => Config::default(),
+        };
+        let new_trainer = || trainer(&data, &config, checkpoint.as_ref(), isa);
+        let most = new_trainer()?.useful_workers(cores);
+        let counts = match threads {
+            Some(threads) => vec![threads],
+            None => (0..).map(|n| 1 << n).take_while(|&n| n < most).chain([most]).collect(),
+        };
+        let teams: Result<Vec<_>, Error> =
+            counts.iter().map(|&threads| Ok((machine::pool(threads)?, new_trainer()?))).collect();
+        let mut teams = teams?;
+        note!("{} rounds of {} steps with {counts:?} threads", self.rounds, self.steps);
+        let (mut rounds, mut allocations) = (Vec::new(), 0);
+        for (pool, trainer) in &mut teams {
+            pool.install(|| trainer.run(&Rayon, WARM_UP, go_on))?;
         }
+        for _ in 0..self.rounds {
+            let (round, allocated) = self.round(isa, &mut teams, cores)?;
+            allocations += allocated;
+            rounds.push(round);
+        }
+        drop(teams);
+        let flop = dense_flop(&config, data.images().size());
+        let runs = summary(&rounds, &counts, flop);
+        let by_speed = |a: &&Run, b: &&Run| a.steps_per_s.median.total_cmp(&b.steps_per_s.median);
+        let fastest = runs.iter().max_by(by_speed).map_or(1, |run| run.threads);
         let peak_resident_bytes = peak_resident_bytes();
         note!("the phases of a step");
         let mut trainer = new_trainer()?;
@@ -162,10 +256,11 @@ impl Bench {
             cores,
             isa: isa.name(),
             from_step: checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.step),
-            dense_mflop: dense_flop(trainer.config(), trainer.image_size()) * 1e-6,
-            line_ns,
+            dense_mflop: flop * 1e-6,
             peaks: fast.map(|isa| PeakOf { isa: isa.name(), gflop_per_s: peak(isa, None) * 1e-9 }).collect(),
+            rounds,
             runs,
+            fastest,
             copy_gbyte_per_s,
             phases,
             allocations,
@@ -179,39 +274,97 @@ impl Bench {
         super::print(&text)
     }
 
-    /// Rounds of peak and steps on the pool; and the allocations of all threads during the steps.
-    fn time(&self, isa: Isa, pool: &ThreadPool, trainer: &mut Owned<'_>) -> Result<(Run, usize), Error> {
-        for _ in 0..WARM_UP {
-            trainer.step(&Rayon)?;
-        }
-        let flop = dense_flop(trainer.config(), trainer.image_size());
-        let (mut peaks, mut rates, mut allocations) = (Vec::new(), Vec::new(), 0);
-        for _ in 0..self.rounds {
-            peaks.push(peak(isa, Some(pool)));
-            let before = INSTRUMENTED_SYSTEM.stats();
+    /// Peak and steps with each team; and the allocations of all threads between the first step and the last one.
+    fn round(
+        &self,
+        isa: Isa,
+        teams: &mut [(ThreadPool, Owned<'_>)],
+        cores: usize,
+    ) -> Result<(Round, usize), Error> {
+        let ping = || if cores > 1 { line_ns() } else { 0.0 };
+        let (before, mut timed, mut allocations) = (ping(), Vec::new(), 0);
+        for (pool, trainer) in teams {
+            let peak = peak(isa, Some(pool));
+            let flop = dense_flop(trainer.config(), trainer.image_size());
+            // To enter a pool allocates, a step does not.
+            let allocated = || {
+                let stats = INSTRUMENTED_SYSTEM.stats();
+                stats.allocations + stats.reallocations
+            };
+            let (mut first, mut last) = (None, 0);
             let start = Instant::now();
-            for _ in 0..self.steps {
-                trainer.step(&Rayon)?;
-            }
-            let (seconds, after) = (start.elapsed().as_secs_f64(), INSTRUMENTED_SYSTEM.stats());
-            allocations +=
-                after.allocations + after.reallocations - before.allocations - before.reallocations;
-            rates.push(self.steps as f64 / seconds);
+            pool.install(|| {
+                trainer.run(&Rayon, self.steps as u64, |_| {
+                    last = allocated();
+                    first.get_or_insert(last);
+                    ControlFlow::Continue(())
+                })
+            })?;
+            let steps_per_s = self.steps as f64 / start.elapsed().as_secs_f64();
+            allocations += last - first.unwrap_or(last);
+            timed.push(Timed {
+                threads: pool.current_num_threads(),
+                peak_gflop_per_s: peak * 1e-9,
+                steps_per_s,
+                share: steps_per_s * flop / peak,
+                efficiency: None,
+            });
         }
-        let run = Run {
-            threads: pool.current_num_threads(),
-            share: Spread::of(rates.iter().zip(&peaks).map(|(rate, peak)| rate * flop / peak).collect()),
-            roof_steps_per_s: Spread::of(peaks.iter().map(|peak| peak / flop).collect()),
-            peak_gflop_per_s: Spread::of(peaks.iter().map(|peak| peak * 1e-9).collect()),
-            steps_per_s: Spread::of(rates),
-        };
-        Ok((run, allocations))
+        if let Some(one) = timed.iter().find(|timed| timed.threads == 1).copied() {
+            for timed in &mut timed {
+                timed.efficiency = Some(timed.steps_per_s / (timed.threads as f64 * one.steps_per_s));
+            }
+        }
+        let line_ns = [before, ping()];
+        Ok((Round { line_ns, cores: Cores::of(line_ns), timed }, allocations))
     }
 }
 
-fn trainer<'a>(data: &'a Dataset, from: Option<&Checkpoint>, isa: Isa) -> Result<Owned<'a>, Error> {
-    let config = from.map_or_else(Config::default, |checkpoint| checkpoint.config.clone());
-    let mut trainer = Trainer::new(config, data.images())?;
+/// For a step that nobody looks at.
+fn go_on(_: StepStats) -> ControlFlow<()> {
+    ControlFlow::Continue(())
+}
+
+/// The rounds by number of threads and by where the cores were.
+fn summary(rounds: &[Round], counts: &[usize], flop: f64) -> Vec<Run> {
+    let mut runs = Vec::new();
+    for cores in Cores::ALL {
+        let of_kind: Vec<&Round> = rounds.iter().filter(|round| round.cores == cores).collect();
+        for &threads in counts {
+            let timed: Vec<Timed> = of_kind
+                .iter()
+                .flat_map(|round| round.timed.iter().copied().filter(|timed| timed.threads == threads))
+                .collect();
+            if timed.is_empty() {
+                continue;
+            }
+            let spread = |of: fn(&Timed) -> f64| Spread::of(timed.iter().map(of).collect());
+            let efficiency: Option<Vec<f64>> = timed.iter().map(|timed| timed.efficiency).collect();
+            runs.push(Run {
+                threads,
+                cores,
+                rounds: timed.len(),
+                line_ns: Spread::of(of_kind.iter().flat_map(|round| round.line_ns).collect()),
+                peak_gflop_per_s: spread(|timed| timed.peak_gflop_per_s),
+                roof_steps_per_s: Spread::of(
+                    timed.iter().map(|timed| timed.peak_gflop_per_s * 1e9 / flop).collect(),
+                ),
+                steps_per_s: spread(|timed| timed.steps_per_s),
+                share: spread(|timed| timed.share),
+                efficiency: efficiency.map(Spread::of),
+            });
+        }
+    }
+    runs
+}
+
+fn trainer<'a>(
+    data: &'a Dataset,
+    config: &Config,
+    from: Option<&Checkpoint>,
+    isa: Isa,
+) -> Result<Owned<'a>, Error> {
+    let mut trainer = Trainer::new(config.clone(), data.images())?;
     trainer.set_isa(isa);
     if let Some(checkpoint) = from {
         trainer.load(&checkpoint.state)?;
@@ -221,10 +374,7 @@ fn trainer<'a>(data: &'a Dataset, from: Option<&Checkpoint>, isa: Isa) -> Result
 
 /// Floating-point operations of the ten products of a step, zeros included.
 fn dense_flop(config: &Config, pixels: usize) -> f64 {
-    let per_row = 2 * config.latent_size * config.generator_hidden
-        + 3 * config.generator_hidden * pixels
-        + 5 * config.discriminator_hidden * pixels;
-    (2 * config.batch_size * per_row) as f64
+    Sizes::new(config, pixels, 0).dense_flop() as f64
 }
 
 /// Floating-point operations per second of multiply-adds, on every thread of the pool or on this one.
@@ -295,29 +445,24 @@ struct Clock(Mutex<Times>);
 type Times = (Instant, Vec<(Phase, f64, Work)>);
 
 impl Watch for Clock {
-    fn done(&self, phase: Phase, work: impl FnOnce() -> Work) {
+    fn done(&self, phase: Phase, work: Work) {
         let now = Instant::now();
         let mut clock = self.0.lock().expect("nothing panics while it is held");
         let (last, sums) = &mut *clock;
         let seconds = (now - *last).as_secs_f64();
         match sums.iter_mut().find(|sum| sum.0 == phase) {
-            Some(sum) => (sum.1, sum.2) = (sum.1 + seconds, sum.2 + work()),
-            None => sums.push((phase, seconds, work())),
+            Some(sum) => (sum.1, sum.2) = (sum.1 + seconds, sum.2 + work),
+            None => sums.push((phase, seconds, work)),
         }
         *last = Instant::now();
     }
 }
 
 fn phases(trainer: &mut Owned<'_>, peak: f64, copy_gbyte_per_s: f64) -> Result<Vec<PhaseTime>, Error> {
-    for _ in 0..WARM_UP {
-        trainer.step(&Serial)?;
-    }
+    trainer.run(&Serial, WARM_UP, go_on)?;
     let clock = Clock(Mutex::new((Instant::now(), Vec::new())));
     let start = Instant::now();
-    for _ in 0..PHASE_STEPS {
-        clock.0.lock().expect("nothing panics while it is held").0 = Instant::now();
-        trainer.step_watched(&Serial, &clock)?;
-    }
+    trainer.run_watched(&Serial, PHASE_STEPS, &mut go_on, Some(&clock))?;
     let whole = start.elapsed().as_secs_f64();
     let sums = clock.0.into_inner().expect("nothing panics while it is held").1;
     let in_order = Phase::ALL.iter().filter_map(|phase| sums.iter().find(|sum| sum.0 == *phase));
@@ -351,10 +496,6 @@ impl Report {
             let _ = writeln!(text, "{line}");
         };
         line(format!("duel {} on {}, {} cores", self.duel, self.cpu, self.cores));
-        if let Some(ns) = self.line_ns {
-            let share = if ns < SHARED_CACHE_NS { "they share a cache" } else { "they share no cache" };
-            line(format!("A cache line takes {ns:.0} ns from core to core: {share}."));
-        }
         let peaks = self.peaks.iter().map(|peak| format!("{} {:.1}", peak.isa, peak.gflop_per_s));
         line(format!("Peak of one thread in GFLOP/s: {}.", peaks.collect::<Vec<_>>().join(", ")));
         line(format!(
@@ -363,21 +504,26 @@ impl Report {
             self.isa,
             grouped(self.from_step)
         ));
-        line("| threads | peak GFLOP/s | roof steps/s | steps/s | share of the roof |".into());
-        line("|---:|---:|---:|---:|---:|".into());
+        line("| threads | cores | line ns | rounds | peak GFLOP/s | roof steps/s | steps/s | share of the roof | efficiency |".into());
+        line("|---:|---|---:|---:|---:|---:|---:|---:|---:|".into());
+        let spread = |s: &Spread, digits: usize| {
+            format!("{:.digits$} ({:.digits$}–{:.digits$})", s.median, s.min, s.max)
+        };
         for run in &self.runs {
-            let spread = |s: &Spread, digits: usize| {
-                format!("{:.digits$} ({:.digits$}–{:.digits$})", s.median, s.min, s.max)
-            };
             line(format!(
-                "| {} | {} | {:.1} | {} | {} |",
+                "| {} | {} | {:.0} | {} | {:.1} | {:.1} | {} | {} | {} |",
                 run.threads,
-                spread(&run.peak_gflop_per_s, 1),
+                run.cores.name(),
+                run.line_ns.median,
+                run.rounds,
+                run.peak_gflop_per_s.median,
                 run.roof_steps_per_s.median,
                 spread(&run.steps_per_s, 1),
-                spread(&run.share, 2)
+                spread(&run.share, 2),
+                run.efficiency.as_ref().map_or(String::new(), |s| spread(s, 2))
             ));
         }
+        line(format!("\nThe fastest: {}.", machine::counted(self.fastest)));
         line(format!("\nOne thread; a copy moves {:.1} GB/s:\n", self.copy_gbyte_per_s));
         line("| phase | ms | of the step | GFLOP/s | limit | of its limit |".into());
         line("|---|---:|---:|---:|---|---:|".into());

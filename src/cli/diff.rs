@@ -110,8 +110,8 @@ impl Diff {
             if trainer_a.digest()? != trainer_b.digest()? {
                 drop(progress);
                 super::print(&format!("The first step after which the states differ: {}\n", grouped(step)))?;
-                let of_a = Checkpoint::of(&mut trainer_a, Digest(data_a.digest()))?;
-                return tensors(&of_a, &Checkpoint::of(&mut trainer_b, Digest(data_b.digest()))?).map(|_| ());
+                let of_a = Checkpoint::of(&trainer_a, Digest(data_a.digest()))?;
+                return tensors(&of_a, &Checkpoint::of(&trainer_b, Digest(data_b.digest()))?).map(|_| ());
             }
         }
         drop(progress);

@@ -11,7 +11,8 @@ use super::run_folder::{RunFolder, Status, checkpoints, newest_checkpoint};
 use super::train::grouped;
 use crate::error::Error;
 use crate::export::safetensors::Checkpoint;
-use crate::model::layout::{Sizes, Tensor};
+use crate::model::sizes::Sizes;
+use crate::model::tensor::Tensor;
 
 /// The flags of `duel inspect`.
 #[derive(Debug, Args)]

@@ -3,6 +3,7 @@
 use clap::Args;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
+use super::Owned;
 use crate::Isa;
 use crate::error::Error;
 use crate::kernels::isa;
@@ -13,7 +14,8 @@ const MAX_THREADS: usize = 1_024;
 /// The flags.
 #[derive(Debug, Args)]
 pub struct Machine {
-    /// Threads; the bits do not depend on them [default: DUEL_THREADS, or all cores]
+    /// Threads; the bits do not depend on them [default: DUEL_THREADS, or all cores that this process may use, as far as
+    /// the network has work for them]
     #[arg(long, value_name = "T")]
     threads: Option<usize>,
     /// Instruction set: reference, wide, avx2 or avx512; the bits do not depend on it [default: DUEL_ISA, or the fastest]
@@ -60,6 +62,13 @@ impl Machine {
     }
 }
 
+impl Machine {
+    /// A pool to train with: of as many threads as were asked for, or of one per core, as far as there is work for them.
+    pub fn pool_for(&self, trainer: &Owned<'_>) -> Result<ThreadPool, Error> {
+        pool(self.threads()?.unwrap_or_else(|| trainer.useful_workers(cores())))
+    }
+}
+
 /// A pool of so many threads.
 pub fn pool(threads: usize) -> Result<ThreadPool, Error> {
     let pool = ThreadPoolBuilder::new().num_threads(threads).build();
@@ -85,9 +94,14 @@ pub fn cpu() -> String {
     })
 }
 
-/// `avx2 · 2 threads`.
-pub fn described(isa: Isa, pool: &ThreadPool) -> String {
-    format!("{} · {}", isa.name(), counted(pool.current_num_threads()))
+/// `avx2 · 2 threads`, or `avx2 · 1 of 2 threads` where the network has no work for more.
+pub fn described(trainer: &Owned<'_>, pool: &ThreadPool) -> String {
+    let threads = pool.current_num_threads();
+    let of_them = match trainer.useful_workers(threads) {
+        useful if useful < threads => format!("{useful} of "),
+        _ => String::new(),
+    };
+    format!("{} · {of_them}{}", trainer.isa().name(), counted(threads))
 }
 
 /// `2 threads`.

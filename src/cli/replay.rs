@@ -1,6 +1,7 @@
 //! The states that commands take: `RUN` (its newest good checkpoint), `RUN@STEP` (the state after any step, recomputed
 //! from the nearest checkpoint before it if it was not saved) and `STATE` (a checkpoint). Uses `run_folder`, `settings`.
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -84,8 +85,9 @@ impl Replay {
                 let data = run.data(self.data.as_deref())?;
                 let mut trainer = run.trainer(&data, start.as_ref(), self.machine.isa()?)?;
                 let progress = Progress::new(step - trainer.steps_done());
-                forward(&mut trainer, step, &self.machine.pool()?, &progress)?;
-                Ok((name, Checkpoint::of(&mut trainer, Digest(data.digest()))?))
+                let pool = self.machine.pool_for(&trainer)?;
+                forward(&mut trainer, step, &pool, &progress)?;
+                Ok((name, Checkpoint::of(&trainer, Digest(data.digest()))?))
             }
         }
     }
@@ -98,12 +100,12 @@ pub fn forward(
     pool: &ThreadPool,
     progress: &Progress,
 ) -> Result<(), Error> {
+    let steps = step.saturating_sub(trainer.steps_done());
     pool.install(|| {
-        while trainer.steps_done() < step {
-            trainer.step(&Rayon)?;
+        trainer.run(&Rayon, steps, |_| {
             progress.step();
-        }
-        Ok(())
+            ControlFlow::Continue(())
+        })
     })
 }
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::Owned;
-use crate::Join;
+use crate::Team;
 use crate::error::Error;
 use crate::export::grid::{Canvas, canvas};
 use crate::export::safetensors::Checkpoint;
@@ -259,13 +259,13 @@ pub fn checkpoint_path(path: &Path, step: u64) -> PathBuf {
 }
 
 /// The canvas of the seed's first 36 samples: the same z at every step.
-pub fn canvas_of<J: Join>(
+pub fn canvas_of(
     trainer: &mut Owned<'_>,
-    join: &J,
+    team: &impl Team,
     (width, height): (usize, usize),
 ) -> Result<Canvas, Error> {
     let (seed, mut bytes) = (trainer.config().seed, vec![0; GRID * GRID * width * height]);
-    trainer.sample(join, seed, 0, &mut bytes)?;
+    trainer.sample(team, seed, 0, &mut bytes)?;
     Ok(canvas(&bytes, (width, height), (GRID, GRID), true))
 }
 

@@ -81,7 +81,7 @@ impl Sample {
             grouped(count as u64),
             state,
             self.seed,
-            machine::described(isa, &pool),
+            format_args!("{} · {}", isa.name(), machine::counted(pool.current_num_threads())),
             self.out.display()
         );
         let (count, grid) = (count as usize, (columns as usize, rows as usize));

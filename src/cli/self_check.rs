@@ -5,13 +5,14 @@ use sha2::{Digest as _, Sha256};
 use crate::kernels::adam::AdamStep;
 use crate::kernels::dense::{
     ColumnSums, CrossEntropy, HiddenActivation, HiddenBackward, LogitBackward, Logits, PixelActivation,
-    PixelBackward, Transpose,
+    PixelBackward,
 };
 use crate::kernels::gemm::{Left, Product, Start};
-use crate::kernels::lists::{ListsMut, PAIR};
+use crate::kernels::lists::{List, ListsMut, PAIR};
 use crate::kernels::math::{Apply, Function};
 use crate::kernels::reference::{self, AdamRates};
 use crate::kernels::tiles::{Mat, MatMut};
+use crate::kernels::transpose::Transpose;
 use crate::rng::{Purpose, Stream};
 use crate::{Digest, Isa};
 
@@ -113,7 +114,7 @@ fn product(isa: Isa, by: By, out: &mut Out) {
                 By::Rows => Left::Rows(Mat::new(&a, m, k, k)),
                 By::Columns => Left::Columns(Mat::new(&a, k, m, m)),
                 By::Lists => {
-                    lists.set_rows(Mat::new(&a, m, k, k));
+                    isa.run(List { x: Mat::new(&a, m, k, k), columns: false, lists: lists.reborrow() });
                     Left::Lists(lists.view())
                 }
             };

@@ -1,5 +1,6 @@
 //! `duel train`: results on stdout, what is going on on stderr, everything that lasts in the run's folder.
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -55,7 +56,8 @@ struct Run<'a> {
 impl Train {
     /// Trains, and returns the exit code: 0, or that of the signal that stopped it.
     pub fn run(self) -> Result<u8, Error> {
-        let (isa, pool) = (self.machine.isa()?, self.machine.pool()?);
+        let isa = self.machine.isa()?;
+        self.machine.threads()?;
         let mut settings = self.settings;
         if let Some(path) = &self.config {
             settings = settings.or(Settings::read(path)?);
@@ -67,7 +69,7 @@ impl Train {
             let text = plan.settings().text();
             let folder = RunFolder::create(self.out.as_deref(), plan.config.seed, &text)?;
             let data_digest = Digest(data.digest());
-            return start(plan, folder, &data, data_digest, trainer, isa, &pool);
+            return start(plan, folder, &data, data_digest, trainer, isa, &self.machine);
         };
         let (folder, checkpoint) = find(&resume, self.out.as_deref(), settings.seed())?;
         let written = Settings::read(&folder.config())?;
@@ -121,7 +123,7 @@ impl Train {
             }
         }
         folder.write_config(&plan.settings().text())?;
-        start(plan, folder, &data, digest, trainer, isa, &pool)
+        start(plan, folder, &data, digest, trainer, isa, &self.machine)
     }
 }
 
@@ -172,9 +174,10 @@ fn start(
     data_digest: Digest,
     mut trainer: Owned<'_>,
     isa: Isa,
-    pool: &rayon::ThreadPool,
+    machine: &Machine,
 ) -> Result<u8, Error> {
     trainer.set_isa(isa);
+    let pool = &machine.pool_for(&trainer)?;
     let from = trainer.steps_done();
     let images = trainer.images().count();
     note!(
@@ -182,7 +185,7 @@ fn start(
         if data_is_mnist_shaped(data) { "MNIST" } else { "data" },
         grouped(images as u64),
         plan.config.seed,
-        machine::described(isa, pool),
+        machine::described(&trainer, pool),
         grouped(plan.steps),
         if from > 0 { format!(" from {} on", grouped(from)) } else { String::new() },
         folder.path().display(),
@@ -253,21 +256,34 @@ impl Run<'_> {
         if from == steps {
             self.write_checkpoint()?;
         }
-        for step in from + 1..=steps {
-            let stats = self.trainer.step(&Rayon)?;
+        while self.trainer.steps_done() < steps {
+            let (done, mut last) = (self.trainer.steps_done(), None);
+            let until = (done + 1..steps).find(|&step| self.pauses(step)).unwrap_or(steps);
+            let mut stop = None;
+            self.trainer.run(&Rayon, until - done, |stats| {
+                let step = stats.step;
+                last = Some(stats);
+                if step % 50 == 0 {
+                    bar.set_position(step);
+                    bar.set_message(format!(
+                        "G {:.3} D {:.3}",
+                        stats.generator_loss, stats.discriminator_loss
+                    ));
+                }
+                if !stderr.is_term() && noted.elapsed() > Duration::from_secs(10) {
+                    noted = Instant::now();
+                    let rate = (step - from) as f64 / started.elapsed().as_secs_f64();
+                    let left = (steps - step) as f64 / rate;
+                    note!("step {} · {rate:.0} steps/s · {left:.0} s left", grouped(step));
+                }
+                stop = signals.caught().filter(|_| step != steps);
+                if stop.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            })?;
+            let Some(stats) = last else { break };
+            let step = stats.step;
             let rate = || (step - from) as f64 / started.elapsed().as_secs_f64();
-            let stop = signals.caught().filter(|_| step != steps);
             if self.plan.logs(step) || stop.is_some() {
                 self.log(&stats, stop.is_some(), rate())?;
-            }
-            if step % 50 == 0 {
-                bar.set_position(step);
-                bar.set_message(format!("G {:.3} D {:.3}", stats.generator_loss, stats.discriminator_loss));
-            }
-            if !stderr.is_term() && noted.elapsed() > Duration::from_secs(10) {
-                noted = Instant::now();
-                let left = (steps - step) as f64 / rate();
-                note!("step {} · {:.0} steps/s · {left:.0} s left", grouped(step), rate());
             }
             if step % CANVAS_EVERY == 0 && step != steps {
                 self.write_canvas()?;
@@ -287,6 +303,11 @@ impl Run<'_> {
         Ok(None)
     }
 
+    /// Whether something is written after `step`: the steps between are one run of the trainer.
+    fn pauses(&self, step: u64) -> bool {
+        self.plan.logs(step) || step.is_multiple_of(CANVAS_EVERY)
+    }
+
     /// Logs a step. A stop is logged as the run's end would be: whoever goes on takes out what is too much.
     fn log(&mut self, stats: &StepStats, stop: bool, steps_per_s: f64) -> Result<(), Error> {
         let digest = stop || self.plan.digests(stats.step);
@@ -295,7 +316,7 @@ impl Run<'_> {
 
     fn write_checkpoint(&mut self) -> Result<(), Error> {
         self.metrics.sync()?;
-        let bytes = safetensors::encode(&mut self.trainer, self.data_digest)?;
+        let bytes = safetensors::encode(&self.trainer, self.data_digest)?;
         self.folder.write_checkpoint(self.trainer.steps_done(), &bytes, self.plan.keep_last)
     }
 

@@ -1,6 +1,7 @@
 //! `duel verify`: whether this machine makes the published bits, whether a run's folder holds what its settings make,
 //! whether the default run ends where it should. Exit code 7 where not.
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -148,10 +149,11 @@ impl Verify {
             let problem = format!("expected MNIST, whose digest is {}, not {digest}", golden::MNIST);
             return Err(Error::input(folder.display().to_string(), problem));
         }
-        let (isa, pool) = (self.replay.machine.isa()?, self.replay.machine.pool()?);
+        let isa = self.replay.machine.isa()?;
         let mut trainer = Trainer::new(Config::default(), data.images())?;
         trainer.set_isa(isa);
-        note!("The default run on {}", machine::described(isa, &pool));
+        let pool = self.replay.machine.pool_for(&trainer)?;
+        note!("The default run on {}", machine::described(&trainer, &pool));
         let progress = Progress::new(DEFAULT_STEPS);
         for (step, expected) in golden::DEFAULT_RUN {
             let what = format!("default run, step {}", grouped(step));
@@ -179,12 +181,8 @@ fn train(
     let mut digests = Vec::new();
     for &(steps, expected) in case.digests.iter().filter(|(steps, _)| *steps <= most) {
         let what = format!("{}, {}, step {steps}", case.name, machine::counted(threads));
-        let done = pool.install(|| {
-            while trainer.steps_done() < steps {
-                trainer.step(&Rayon)?;
-            }
-            Ok(())
-        });
+        let left = steps - trainer.steps_done();
+        let done = pool.install(|| trainer.run(&Rayon, left, |_| ControlFlow::Continue(())));
         not_diverged(isa.name(), &what, done)?;
         let digest = trainer.digest()?.to_string();
         published(isa.name(), &what, &digest, Some(expected))?;

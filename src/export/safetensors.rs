@@ -9,7 +9,6 @@
 //! The bytes of a checkpoint are a function of its contents.
 
 use std::borrow::Cow;
-use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ops::Range;
 
@@ -21,7 +20,8 @@ use crate::BITS_VERSION;
 use crate::config::{Config, MAX_SIZE};
 use crate::error::Error;
 use crate::kernels::tiles::Line;
-use crate::model::layout::{Part, Sizes, Tensor};
+use crate::model::sizes::Sizes;
+use crate::model::tensor::{Part, Tensor};
 use crate::trainer::{Digest, Sampler, Trainer};
 
 /// The one key of the metadata.
@@ -34,26 +34,25 @@ const PARTS: [(Part, &str); 3] = [(Part::Parameter, ""), (Part::AdamM, ".adam_m"
 ///
 /// # Errors
 /// [`Error::Diverged`] after divergence.
-pub fn encode<M: AsMut<[Line]>>(trainer: &mut Trainer<'_, M>, data: Digest) -> Result<Vec<u8>, Error> {
+pub fn encode<M: AsRef<[Line]>>(trainer: &Trainer<'_, M>, data: Digest) -> Result<Vec<u8>, Error> {
     let head = Checkpoint::head(trainer, data)?;
-    let trainer = RefCell::new(trainer);
     let parts = PARTS.into_iter().flat_map(|(part, _)| Tensor::ALL.map(|tensor| (tensor, part)));
     Ok(head.serialize(
-        head.tensors().zip(parts).map(|((name, shape, _), (tensor, part))| {
-            (name, Values { trainer: &trainer, tensor, part, shape })
-        }),
+        head.tensors()
+            .zip(parts)
+            .map(|((name, shape, _), (tensor, part))| (name, Values { trainer, tensor, part, shape })),
     ))
 }
 
 /// A tensor of a trainer, whose bytes are made when they are asked for: one tensor's at a time.
-struct Values<'a, 'b, 'c, M> {
-    trainer: &'a RefCell<&'b mut Trainer<'c, M>>,
+struct Values<'a, 'b, M> {
+    trainer: &'a Trainer<'b, M>,
     tensor: Tensor,
     part: Part,
     shape: Vec<usize>,
 }
 
-impl<M: AsMut<[Line]>> View for Values<'_, '_, '_, M> {
+impl<M: AsRef<[Line]>> View for Values<'_, '_, M> {
     fn dtype(&self) -> Dtype {
         Dtype::F32
     }
@@ -61,10 +60,9 @@ impl<M: AsMut<[Line]>> View for Values<'_, '_, '_, M> {
         &self.shape
     }
     fn data(&self) -> Cow<'_, [u8]> {
-        let mut trainer = self.trainer.borrow_mut();
-        let bytes =
-            trainer.tensor(self.tensor, self.part, |view| view.values().flat_map(f32::to_le_bytes).collect());
-        Cow::Owned(bytes.expect("encode found that the run has not diverged"))
+        let view = self.trainer.tensor(self.tensor, self.part);
+        let view = view.expect("encode found that the run has not diverged");
+        Cow::Owned(view.values().flat_map(f32::to_le_bytes).collect())
     }
     fn data_len(&self) -> usize {
         4 * self.shape.iter().product::<usize>()
@@ -117,14 +115,14 @@ impl Checkpoint {
     ///
     /// # Errors
     /// [`Error::Diverged`] after divergence.
-    pub fn of<M: AsMut<[Line]>>(trainer: &mut Trainer<'_, M>, data: Digest) -> Result<Checkpoint, Error> {
+    pub fn of<M: AsRef<[Line]>>(trainer: &Trainer<'_, M>, data: Digest) -> Result<Checkpoint, Error> {
         let mut state = Vec::with_capacity(trainer.state_bytes());
         trainer.save(|bytes| state.extend_from_slice(bytes))?;
         Ok(Checkpoint { state, ..Self::head(trainer, data)? })
     }
 
     /// [`Checkpoint::of`] without the state itself.
-    fn head<M: AsMut<[Line]>>(trainer: &mut Trainer<'_, M>, data: Digest) -> Result<Checkpoint, Error> {
+    fn head<M: AsRef<[Line]>>(trainer: &Trainer<'_, M>, data: Digest) -> Result<Checkpoint, Error> {
         let images = trainer.images();
         Ok(Checkpoint {
             step: trainer.steps_done(),

@@ -1,4 +1,4 @@
-//! [`Vector`] over 256-bit registers (AVX2 with FMA). Uses the proof token of `isa` and the constants of `reference`.
+//! [`Vector`] over 256-bit registers (AVX2 with FMA and POPCNT). Uses the proof token of `isa` and the constants of `reference`.
 
 use core::arch::x86_64::*;
 
@@ -9,7 +9,7 @@ use super::vector::{Kernel, Vector};
 /// Runs a kernel with these instructions enabled, so that everything inlined into it uses them.
 #[inline]
 pub fn run<K: Kernel>(token: Avx2, kernel: K) -> K::Output {
-    #[target_feature(enable = "avx2,fma")]
+    #[target_feature(enable = "avx2,fma,popcnt")]
     fn enabled<K: Kernel>(token: Avx2, kernel: K) -> K::Output {
         kernel.vector(token)
     }
@@ -56,10 +56,29 @@ pub unsafe fn transpose_8x8(from: *const f32, from_stride: usize, to: *mut f32, 
     }
 }
 
+/// For every mask of eight lanes the numbers of its set bits in order, a byte each.
+static SET_BITS: [u64; 256] = {
+    let mut table = [0u64; 256];
+    let mut mask = 0;
+    while mask < 256 {
+        let (mut lane, mut n) = (0, 0);
+        while lane < 8 {
+            if mask >> lane & 1 == 1 {
+                table[mask] |= lane << (8 * n);
+                n += 1;
+            }
+            lane += 1;
+        }
+        mask += 1;
+    }
+    table
+};
+
 impl Vector for Avx2 {
     const LANES: usize = 8;
     const TILE_VECTORS: usize = 2;
     const BLOCK_TERMS: usize = 256;
+    const LIST_BLOCK_VALUES: usize = 3_072;
     type F32 = __m256;
     type Mask = __m256;
 
@@ -97,6 +116,41 @@ impl Vector for Avx2 {
     unsafe fn transpose_8x8(self, from: *const f32, from_stride: usize, to: *mut f32, to_stride: usize) {
         // SAFETY: the caller vouches for the pointers, the token for the instructions.
         unsafe { transpose_8x8(from, from_stride, to, to_stride) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_bytes(self, p: *const u8) -> Self::F32 {
+        // SAFETY: the caller vouches for eight bytes, the token for the instructions.
+        unsafe { _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(p.cast()))) }
+    }
+
+    #[inline(always)]
+    fn not_zero(self, x: Self::F32) -> u32 {
+        // SAFETY: the token proves the instructions.
+        unsafe { _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_NEQ_UQ>(x, _mm256_setzero_ps())) as u32 }
+    }
+
+    #[inline(always)]
+    unsafe fn compress_pair(
+        self,
+        keep: u32,
+        a: Self::F32,
+        b: Self::F32,
+        first: usize,
+        value: *mut [f32; 2],
+        index: *mut u16,
+    ) {
+        // SAFETY: the caller vouches for eight places, the token for the instructions.
+        unsafe {
+            let lanes = _mm_cvtsi64_si128(SET_BITS[keep as usize & 255] as i64);
+            let order = _mm256_cvtepu8_epi32(lanes);
+            let (a, b) = (_mm256_permutevar8x32_ps(a, order), _mm256_permutevar8x32_ps(b, order));
+            let (low, high) = (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
+            _mm256_storeu_ps(value.cast(), _mm256_permute2f128_ps::<0x20>(low, high));
+            _mm256_storeu_ps(value.add(4).cast(), _mm256_permute2f128_ps::<0x31>(low, high));
+            let numbers = _mm_add_epi16(_mm_cvtepu8_epi16(lanes), _mm_set1_epi16(first as i16));
+            _mm_storeu_si128(index.cast(), numbers);
+        }
     }
 
     #[inline(always)]

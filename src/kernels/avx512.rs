@@ -1,4 +1,4 @@
-//! [`Vector`] over 512-bit registers (AVX-512F). Uses the proof token of `isa` and the constants of `reference`.
+//! [`Vector`] over 512-bit registers (AVX-512F, with AVX2, FMA and POPCNT). Uses the proof token of `isa` and the constants of `reference`.
 
 use core::arch::x86_64::*;
 
@@ -9,7 +9,7 @@ use super::vector::{Kernel, Vector};
 /// Runs a kernel with these instructions enabled, so that everything inlined into it uses them.
 #[inline]
 pub fn run<K: Kernel>(token: Avx512, kernel: K) -> K::Output {
-    #[target_feature(enable = "avx512f")]
+    #[target_feature(enable = "avx512f,avx2,fma,popcnt")]
     fn enabled<K: Kernel>(token: Avx512, kernel: K) -> K::Output {
         kernel.vector(token)
     }
@@ -28,6 +28,7 @@ impl Vector for Avx512 {
     const LANES: usize = 16;
     const TILE_VECTORS: usize = 4;
     const BLOCK_TERMS: usize = 128;
+    const LIST_BLOCK_VALUES: usize = 6_144;
     type F32 = __m512;
     type Mask = __mmask16;
 
@@ -65,6 +66,47 @@ impl Vector for Avx512 {
     unsafe fn transpose_8x8(self, from: *const f32, from_stride: usize, to: *mut f32, to_stride: usize) {
         // SAFETY: the caller vouches for the pointers, the token for AVX.
         unsafe { super::avx2::transpose_8x8(from, from_stride, to, to_stride) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_bytes(self, p: *const u8) -> Self::F32 {
+        // SAFETY: the caller vouches for sixteen bytes, the token for the instructions.
+        unsafe { _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(p.cast()))) }
+    }
+
+    #[inline(always)]
+    fn not_zero(self, x: Self::F32) -> u32 {
+        // SAFETY: the token proves the instructions.
+        unsafe { _mm512_cmp_ps_mask::<_CMP_NEQ_UQ>(x, _mm512_setzero_ps()) as u32 }
+    }
+
+    #[inline(always)]
+    unsafe fn compress_pair(
+        self,
+        keep: u32,
+        a: Self::F32,
+        b: Self::F32,
+        first: usize,
+        value: *mut [f32; 2],
+        index: *mut u16,
+    ) {
+        const LANES: [i32; 16] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
+        // Lanes 0 to 7 and 8 to 15 of a and b by turns; b's lanes are numbered from 16 on.
+        const LOW: [i32; 16] = [0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23];
+        const HIGH: [i32; 16] = [8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31];
+        // SAFETY: the caller vouches for sixteen places, the token for the instructions.
+        unsafe {
+            let keep = keep as __mmask16;
+            let (a, b) = (_mm512_maskz_compress_ps(keep, a), _mm512_maskz_compress_ps(keep, b));
+            let (low, high) =
+                (_mm512_loadu_si512(LOW.as_ptr().cast()), _mm512_loadu_si512(HIGH.as_ptr().cast()));
+            _mm512_storeu_ps(value.cast(), _mm512_permutex2var_ps(a, low, b));
+            _mm512_storeu_ps(value.add(8).cast(), _mm512_permutex2var_ps(a, high, b));
+            let lanes = _mm512_loadu_si512(LANES.as_ptr().cast());
+            let numbers = _mm512_add_epi32(lanes, _mm512_set1_epi32(first as i32));
+            let numbers = _mm512_cvtepi32_epi16(_mm512_maskz_compress_epi32(keep, numbers));
+            _mm256_storeu_si256(index.cast(), numbers);
+        }
     }
 
     #[inline(always)]

@@ -5,12 +5,12 @@
 
 use crate::error::Error;
 
-/// Proof that this CPU, and its operating system, support AVX2 and FMA.
+/// Proof that this CPU, and its operating system, support AVX2, FMA and POPCNT.
 #[cfg(target_arch = "x86_64")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Avx2(());
 
-/// Proof that this CPU, and its operating system, support AVX-512F (and AVX2 and FMA).
+/// Proof that this CPU, and its operating system, support AVX-512F (and AVX2, FMA and POPCNT).
 #[cfg(target_arch = "x86_64")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Avx512(());
@@ -64,8 +64,9 @@ fn detect_x86() -> Features {
         return Features::NONE;
     }
     let (basic, extended) = (__cpuid(1), __cpuid_count(7, 0));
-    let (fma, osxsave, avx) = (bit(basic.ecx, 12), bit(basic.ecx, 27), bit(basic.ecx, 28));
-    if !(fma && osxsave && avx) {
+    let (fma, popcnt) = (bit(basic.ecx, 12), bit(basic.ecx, 23));
+    let (osxsave, avx) = (bit(basic.ecx, 27), bit(basic.ecx, 28));
+    if !(fma && popcnt && osxsave && avx) {
         return Features::NONE;
     }
     // SAFETY: OSXSAVE says that XGETBV is enabled.
@@ -179,7 +180,8 @@ mod tests {
     #[test]
     fn detection_agrees_with_the_standard_library() {
         let features = Features::detect();
-        assert_eq!(features.avx2, is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"));
+        let scalar = is_x86_feature_detected!("fma") && is_x86_feature_detected!("popcnt");
+        assert_eq!(features.avx2, is_x86_feature_detected!("avx2") && scalar);
         assert_eq!(features.avx512, features.avx2 && is_x86_feature_detected!("avx512f"));
     }
 }

@@ -1,5 +1,5 @@
 //! The terms of a product's left operand that are not zero: what is left of its chains when zeros are left out (rule 3 of
-//! [`reference`](super::reference)). Uses `tiles` and [`parallel`](crate::parallel).
+//! [`reference`](mod@super::reference)). Uses `isa`, `vector`, `tiles` and `transpose`.
 //!
 //! Rows come in pairs, and a pair shares one list, of the terms that are not zero in at least one of its rows: each value
 //! of the other operand is then loaded once for two multiply-adds. With lists of single rows the loads are the limit (0.6
@@ -7,8 +7,10 @@
 //!
 //! Pair g owns `capacity` places from g·capacity on; the first `len[g]` hold (index, two values) in ascending index.
 
-use super::tiles::Mat;
-use crate::parallel::Divide;
+use super::isa::Isa;
+use super::tiles::{Line, Mat, MatMut};
+use super::transpose::Transpose;
+use super::vector::{Kernel, Vector};
 
 /// Rows that share a list.
 pub const PAIR: usize = 2;
@@ -103,46 +105,9 @@ impl<'a> ListsMut<'a> {
         let (index, value) = (&mut self.index[..places], &mut self.value[..places]);
         ListsMut { index, value, len: &mut self.len[..pairs], capacity: self.capacity, rows }
     }
-    /// Lists the rows of `x`: the terms of row i are `x[i][k]`.
-    pub fn set_rows(&mut self, x: Mat<'_>) {
-        assert!(x.rows() == self.rows && x.cols() <= self.capacity);
-        for g in 0..self.len.len() {
-            let first = x.row(PAIR * g);
-            // An odd last row is listed as its own second one, and the second result is not stored.
-            let second = x.row((PAIR * g + 1).min(self.rows - 1));
-            self.set(g, first.iter().zip(second).map(|(&a, &b)| [a, b]));
-        }
-    }
-    /// Lists the columns of `x`: the terms of row i are `x[k][i]`.
-    pub fn set_columns(&mut self, x: Mat<'_>) {
-        assert!(x.cols() == self.rows && x.rows() <= self.capacity);
-        for g in 0..self.len.len() {
-            let (a, b) = (PAIR * g, (PAIR * g + 1).min(self.rows - 1));
-            self.set(g, (0..x.rows()).map(|k| [x.row(k)[a], x.row(k)[b]]));
-        }
-    }
-    #[inline(always)]
-    fn set(&mut self, g: usize, terms: impl Iterator<Item = [f32; PAIR]>) {
-        let places = g * self.capacity..(g + 1) * self.capacity;
-        let (index, value) = (&mut self.index[places.clone()], &mut self.value[places]);
-        let mut n = 0;
-        for (k, pair) in terms.enumerate() {
-            // Written always, kept only where one is not 0: no branch to mispredict.
-            index[n] = k as u16;
-            value[n] = pair;
-            n += any(pair) as usize;
-        }
-        self.len[g] = n as u32;
-    }
-}
-
-/// Cut between pairs.
-impl Divide for ListsMut<'_> {
-    fn rows(&self) -> usize {
-        self.rows
-    }
-    fn divide(self, at: usize) -> (Self, Self) {
-        assert!(at.is_multiple_of(PAIR) || at == self.rows);
+    /// Lists of the first `rows` rows, and of the rest; `rows` must be even unless it is all of them.
+    pub fn split_rows(self, at: usize) -> (Self, Self) {
+        assert!(at <= self.rows && (at.is_multiple_of(PAIR) || at == self.rows));
         let (capacity, pairs) = (self.capacity, at.div_ceil(PAIR));
         let (index, index_rest) = self.index.split_at_mut(pairs * capacity);
         let (value, value_rest) = self.value.split_at_mut(pairs * capacity);
@@ -152,5 +117,203 @@ impl Divide for ListsMut<'_> {
             ListsMut { index, value, len, capacity, rows: at },
             ListsMut { index: index_rest, value: value_rest, len: len_rest, capacity, rows: rest },
         )
+    }
+    /// The empty list of rows 2g and 2g + 1.
+    fn pair(&mut self, g: usize) -> PairList<'_> {
+        let places = g * self.capacity..(g + 1) * self.capacity;
+        let (index, value) = (&mut self.index[places.clone()], &mut self.value[places]);
+        PairList { index, value, len: &mut self.len[g], n: 0 }
+    }
+}
+
+/// Lists the rows of `x`, or its columns: the terms of row i are `x[i][k]`, or `x[k][i]`.
+#[derive(Debug)]
+pub struct List<'a> {
+    /// The matrix.
+    pub x: Mat<'a>,
+    /// Whether its columns are listed.
+    pub columns: bool,
+    /// The lists: a row for each that is listed.
+    pub lists: ListsMut<'a>,
+}
+
+impl List<'_> {
+    fn check(&self) {
+        let (rows, terms) = (self.x.rows(), self.x.cols());
+        let (rows, terms) = if self.columns { (terms, rows) } else { (rows, terms) };
+        assert!(rows == self.lists.rows && terms <= self.lists.capacity);
+    }
+}
+
+impl Kernel for List<'_> {
+    type Output = ();
+
+    fn run_on(self, isa: Isa) {
+        isa.dispatch(self)
+    }
+
+    fn reference(mut self) {
+        self.check();
+        let (x, last) = (self.x, self.lists.rows.saturating_sub(1));
+        for g in 0..self.lists.len.len() {
+            // An odd last row is listed as its own second one, and the second result is not stored.
+            let (a, b) = (PAIR * g, (PAIR * g + 1).min(last));
+            let mut list = self.lists.pair(g);
+            if self.columns {
+                (0..x.rows()).for_each(|k| list.push(k, [x.row(k)[a], x.row(k)[b]]));
+            } else {
+                (0..x.cols()).for_each(|k| list.push(k, [x.row(a)[k], x.row(b)[k]]));
+            }
+            list.end();
+        }
+    }
+
+    /// Lanes are terms: those that are not zero are moved together. The step is 1.03 times as fast for it early in a run,
+    /// and 1.05 times late.
+    #[inline(always)]
+    fn vector<V: Vector>(mut self, v: V) {
+        /// Columns at a time, transposed into scratch memory: a cache line of each row.
+        const COLUMNS: usize = 16;
+        /// Terms of them at a time.
+        const TERMS: usize = 128;
+        /// From one column's terms to the next one's: an odd number of cache lines.
+        const STRIDE: usize = TERMS + 16;
+        self.check();
+        let (x, n) = (self.x, self.lists.rows);
+        if !self.columns {
+            for g in 0..self.lists.len.len() {
+                let (a, b) = (x.row(PAIR * g), x.row((PAIR * g + 1).min(n - 1)));
+                let mut list = self.lists.pair(g);
+                list.extend(v, 0, a, b);
+                list.end();
+            }
+            return;
+        }
+        let mut scratch = [Line::filled(0.0); COLUMNS * STRIDE / 16];
+        let scratch: &mut [f32] = bytemuck::cast_slice_mut(&mut scratch);
+        for first in (0..n).step_by(COLUMNS) {
+            let cols = COLUMNS.min(n - first);
+            let pairs = first / PAIR..(first + cols).div_ceil(PAIR);
+            self.lists.len[pairs.clone()].fill(0);
+            for from in (0..x.rows()).step_by(TERMS) {
+                let terms = TERMS.min(x.rows() - from);
+                let block = x.sub_rows(from, terms).sub_cols(first, cols);
+                let to = MatMut::new(scratch, cols, terms, STRIDE);
+                Transpose { from: block, to }.vector(v);
+                let column = |j: usize| &scratch[j * STRIDE..][..terms];
+                for g in pairs.clone() {
+                    let (a, b) = (PAIR * g - first, (PAIR * g + 1).min(n - 1) - first);
+                    let mut list = self.lists.pair(g);
+                    list.n = *list.len as usize;
+                    list.extend(v, from, column(a), column(b));
+                    list.end();
+                }
+            }
+        }
+    }
+}
+
+/// A pair's list while it is written.
+struct PairList<'a> {
+    index: &'a mut [u16],
+    value: &'a mut [[f32; PAIR]],
+    len: &'a mut u32,
+    n: usize,
+}
+
+impl PairList<'_> {
+    /// Term k, unless both values are ±0. Written always, kept only where one is not 0: no branch to mispredict.
+    #[inline(always)]
+    fn push(&mut self, k: usize, pair: [f32; PAIR]) {
+        self.index[self.n] = k as u16;
+        self.value[self.n] = pair;
+        self.n += any(pair) as usize;
+    }
+
+    /// The terms from `first` on, with the values a and b.
+    #[inline(always)]
+    fn extend<V: Vector>(&mut self, v: V, first: usize, a: &[f32], b: &[f32]) {
+        let whole = a.len().min(b.len()) / V::LANES * V::LANES;
+        assert!(self.index.len() == self.value.len() && self.n + whole <= self.index.len());
+        for k in (0..whole).step_by(V::LANES) {
+            // SAFETY: k + LANES ≤ whole, and n + LANES ≤ the list's places, because at most k terms were added.
+            unsafe {
+                let (x, y) = (v.load_ptr(a.as_ptr().add(k)), v.load_ptr(b.as_ptr().add(k)));
+                let keep = v.not_zero(x) | v.not_zero(y);
+                let (value, index) =
+                    (self.value.as_mut_ptr().add(self.n), self.index.as_mut_ptr().add(self.n));
+                v.compress_pair(keep, x, y, first + k, value, index);
+                self.n += keep.count_ones() as usize;
+            }
+        }
+        for k in whole..a.len() {
+            self.push(first + k, [a[k], b[k]]);
+        }
+    }
+
+    fn end(self) {
+        *self.len = self.n as u32;
+    }
+}
+
+/// How many pairs of a sample of `x` are not zero in both rows (or columns), and how many were looked at.
+#[derive(Clone, Copy, Debug)]
+pub struct Count<'a> {
+    /// The matrix.
+    pub x: Mat<'a>,
+    /// Whether its columns are paired.
+    pub columns: bool,
+}
+
+/// Of so many rows or pairs of rows one is looked at.
+const SAMPLE: usize = 8;
+
+impl Kernel for Count<'_> {
+    type Output = (usize, usize);
+
+    fn run_on(self, isa: Isa) -> (usize, usize) {
+        isa.dispatch(self)
+    }
+
+    fn reference(self) -> (usize, usize) {
+        let (x, mut found, mut all) = (self.x, 0, 0);
+        if self.columns {
+            for row in (0..x.rows()).step_by(SAMPLE).map(|k| x.row(k).as_chunks().0) {
+                found += row.iter().filter(|&&pair| any(pair)).count();
+                all += row.len();
+            }
+        } else {
+            for g in (0..x.rows() / PAIR).step_by(SAMPLE) {
+                let pairs = x.row(PAIR * g).iter().zip(x.row(PAIR * g + 1));
+                found += pairs.filter(|&(&a, &b)| any([a, b])).count();
+                all += x.cols();
+            }
+        }
+        (found, all)
+    }
+
+    #[inline(always)]
+    fn vector<V: Vector>(self, v: V) -> (usize, usize) {
+        let (x, mut found, mut all) = (self.x, 0, 0);
+        if self.columns {
+            for k in (0..x.rows()).step_by(SAMPLE) {
+                for chunk in x.row(k).chunks(V::LANES) {
+                    let some = v.not_zero(v.load(chunk));
+                    // The bits of even lanes stand for the pairs; a last column alone is none.
+                    let pairs = 0x5555 & ((1 << (chunk.len() / PAIR * PAIR)) - 1);
+                    found += ((some | some >> 1) & pairs).count_ones() as usize;
+                    all += chunk.len() / PAIR;
+                }
+            }
+        } else {
+            for g in (0..x.rows() / PAIR).step_by(SAMPLE) {
+                let (a, b) = (x.row(PAIR * g), x.row(PAIR * g + 1));
+                for (a, b) in a.chunks(V::LANES).zip(b.chunks(V::LANES)) {
+                    found += (v.not_zero(v.load(a)) | v.not_zero(v.load(b))).count_ones() as usize;
+                    all += a.len();
+                }
+            }
+        }
+        (found, all)
     }
 }

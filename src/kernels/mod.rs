@@ -17,7 +17,9 @@ pub mod lists;
 pub mod math;
 pub mod peak;
 pub mod reference;
+pub mod relay;
 pub mod tiles;
+pub mod transpose;
 pub mod vector;
 pub mod wide;
 

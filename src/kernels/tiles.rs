@@ -1,10 +1,9 @@
-//! Matrices over borrowed memory, and disjoint pieces of them for threads. Uses [`parallel`](crate::parallel).
+//! Matrices over borrowed memory, and disjoint pieces of them. Uses nothing else of the crate.
 //!
-//! A matrix is row-major with a stride of at least its columns; what lies between is never read or written.
+//! A matrix is row-major with a stride of at least its columns; what lies between is never read or written. Its values are
+//! f32s, unless another type is named.
 
 use core::marker::PhantomData;
-
-use crate::parallel::Divide;
 
 /// A cache line of the arena: sixteen f32s.
 #[derive(Clone, Copy, Debug)]
@@ -24,33 +23,33 @@ unsafe impl bytemuck::Zeroable for Line {}
 unsafe impl bytemuck::Pod for Line {}
 
 /// A shared view of `rows` × `cols` values; row i starts at i·stride.
-#[derive(Clone, Copy, Debug)]
-pub struct Mat<'a> {
-    data: *const f32,
+#[derive(Debug)]
+pub struct Mat<'a, T = f32> {
+    data: *const T,
     rows: usize,
     cols: usize,
     stride: usize,
-    life: PhantomData<&'a [f32]>,
+    life: PhantomData<&'a [T]>,
 }
 
 /// An exclusive view of `rows` × `cols` values; row i starts at i·stride.
 #[derive(Debug)]
-pub struct MatMut<'a> {
-    data: *mut f32,
+pub struct MatMut<'a, T = f32> {
+    data: *mut T,
     rows: usize,
     cols: usize,
     stride: usize,
-    life: PhantomData<&'a mut [f32]>,
+    life: PhantomData<&'a mut [T]>,
 }
 
-// SAFETY: a Mat is a shared borrow of f32s.
-unsafe impl Send for Mat<'_> {}
-// SAFETY: a Mat is a shared borrow of f32s.
-unsafe impl Sync for Mat<'_> {}
-// SAFETY: a MatMut is an exclusive borrow of the f32s in its rows and columns.
-unsafe impl Send for MatMut<'_> {}
+// SAFETY: a Mat is a shared borrow.
+unsafe impl<T: Sync> Send for Mat<'_, T> {}
+// SAFETY: a Mat is a shared borrow.
+unsafe impl<T: Sync> Sync for Mat<'_, T> {}
+// SAFETY: a MatMut is an exclusive borrow of the values in its rows and columns.
+unsafe impl<T: Send> Send for MatMut<'_, T> {}
 // SAFETY: a shared MatMut only gives shared access.
-unsafe impl Sync for MatMut<'_> {}
+unsafe impl<T: Sync> Sync for MatMut<'_, T> {}
 
 /// Panics unless the matrix lies inside `len` values.
 fn check(len: usize, rows: usize, cols: usize, stride: usize) {
@@ -59,12 +58,20 @@ fn check(len: usize, rows: usize, cols: usize, stride: usize) {
     assert!(stride >= cols && needed.is_some_and(|n| n <= len), "{rows}×{cols} by {stride} in {len} values");
 }
 
-impl<'a> Mat<'a> {
+impl<T> Clone for Mat<'_, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Mat<'_, T> {}
+
+impl<'a, T> Mat<'a, T> {
     /// Views `data` as `rows` × `cols`.
     ///
     /// # Panics
     /// If `data` is too short or `stride` < `cols`.
-    pub fn new(data: &'a [f32], rows: usize, cols: usize, stride: usize) -> Self {
+    pub fn new(data: &'a [T], rows: usize, cols: usize, stride: usize) -> Self {
         check(data.len(), rows, cols, stride);
         Mat { data: data.as_ptr(), rows, cols, stride, life: PhantomData }
     }
@@ -82,35 +89,35 @@ impl<'a> Mat<'a> {
     }
     /// Row `i`.
     #[inline(always)]
-    pub fn row(self, i: usize) -> &'a [f32] {
+    pub fn row(self, i: usize) -> &'a [T] {
         assert!(i < self.rows);
         // SAFETY: row i < rows lies inside the borrow that `new` checked.
         unsafe { core::slice::from_raw_parts(self.data.add(i * self.stride), self.cols) }
     }
     /// Rows `first..first + rows`.
-    pub fn sub_rows(self, first: usize, rows: usize) -> Mat<'a> {
+    pub fn sub_rows(self, first: usize, rows: usize) -> Mat<'a, T> {
         assert!(first + rows <= self.rows);
         // SAFETY: the rows lie inside this matrix.
         Mat { data: unsafe { self.data.add(first * self.stride) }, rows, ..self }
     }
     /// Columns `first..first + cols`.
-    pub fn sub_cols(self, first: usize, cols: usize) -> Mat<'a> {
+    pub fn sub_cols(self, first: usize, cols: usize) -> Mat<'a, T> {
         assert!(first + cols <= self.cols);
         // SAFETY: the columns lie inside this matrix.
         Mat { data: unsafe { self.data.add(first) }, cols, ..self }
     }
     /// The address of the first value, for kernels.
-    pub(super) fn as_ptr(self) -> *const f32 {
+    pub(super) fn as_ptr(self) -> *const T {
         self.data
     }
 }
 
-impl<'a> MatMut<'a> {
+impl<'a, T> MatMut<'a, T> {
     /// Views `data` as `rows` × `cols`.
     ///
     /// # Panics
     /// If `data` is too short or `stride` < `cols`.
-    pub fn new(data: &'a mut [f32], rows: usize, cols: usize, stride: usize) -> Self {
+    pub fn new(data: &'a mut [T], rows: usize, cols: usize, stride: usize) -> Self {
         check(data.len(), rows, cols, stride);
         MatMut { data: data.as_mut_ptr(), rows, cols, stride, life: PhantomData }
     }
@@ -127,65 +134,60 @@ impl<'a> MatMut<'a> {
         self.stride
     }
     /// The same matrix for a shorter time.
-    pub fn reborrow(&mut self) -> MatMut<'_> {
+    pub fn reborrow(&mut self) -> MatMut<'_, T> {
         MatMut { life: PhantomData, ..*self }
     }
     /// A shared view.
-    pub fn view(&self) -> Mat<'_> {
+    pub fn view(&self) -> Mat<'_, T> {
         Mat { data: self.data, rows: self.rows, cols: self.cols, stride: self.stride, life: PhantomData }
     }
     /// A shared view for the rest of the borrow.
-    pub fn into_view(self) -> Mat<'a> {
+    pub fn into_view(self) -> Mat<'a, T> {
         Mat { data: self.data, rows: self.rows, cols: self.cols, stride: self.stride, life: PhantomData }
     }
     /// Row `i`.
     #[inline(always)]
-    pub fn row(&self, i: usize) -> &[f32] {
+    pub fn row(&self, i: usize) -> &[T] {
         self.view().row(i)
     }
     /// Row `i`.
     #[inline(always)]
-    pub fn row_mut(&mut self, i: usize) -> &mut [f32] {
+    pub fn row_mut(&mut self, i: usize) -> &mut [T] {
         assert!(i < self.rows);
         // SAFETY: row i < rows lies inside the exclusive borrow that `new` checked.
         unsafe { core::slice::from_raw_parts_mut(self.data.add(i * self.stride), self.cols) }
     }
-    /// The first `at` columns, and the rest.
-    pub fn divide_cols(self, at: usize) -> (MatMut<'a>, MatMut<'a>) {
-        assert!(at <= self.cols);
-        // SAFETY: the two parts share no column, and no row slice reaches beyond its columns.
-        let right = unsafe { self.data.add(at) };
-        (MatMut { cols: at, ..self }, MatMut { data: right, cols: self.cols - at, ..self })
-    }
-    /// The address of the first value, for kernels.
-    pub(super) fn as_mut_ptr(&mut self) -> *mut f32 {
-        self.data
-    }
-}
-
-impl Divide for MatMut<'_> {
-    fn rows(&self) -> usize {
-        self.rows
-    }
-    fn divide(self, at: usize) -> (Self, Self) {
+    /// The first `at` rows, and the rest.
+    pub fn split_rows(self, at: usize) -> (Self, Self) {
         assert!(at <= self.rows);
         // SAFETY: the two parts share no row; an empty second part is never read.
         let below = unsafe { self.data.add(at.min(self.rows.saturating_sub(1)) * self.stride) };
         (MatMut { rows: at, ..self }, MatMut { data: below, rows: self.rows - at, ..self })
     }
-}
-
-/// A matrix that is cut between its columns where [`MatMut`] is cut between its rows.
-#[derive(Debug)]
-pub struct Columns<'a>(pub MatMut<'a>);
-
-#[allow(clippy::misnamed_getters)] // what it is cut between are its columns
-impl Divide for Columns<'_> {
-    fn rows(&self) -> usize {
-        self.0.cols
+    /// The first `at` columns, and the rest.
+    pub fn split_cols(self, at: usize) -> (Self, Self) {
+        assert!(at <= self.cols);
+        // SAFETY: the two parts share no column, and no row slice reaches beyond its columns.
+        let right = unsafe { self.data.add(at) };
+        (MatMut { cols: at, ..self }, MatMut { data: right, cols: self.cols - at, ..self })
     }
-    fn divide(self, at: usize) -> (Self, Self) {
-        let (left, right) = self.0.divide_cols(at);
-        (Columns(left), Columns(right))
+    /// Rows `first..first + rows`, for a shorter time.
+    pub fn sub_rows_mut(&mut self, first: usize, rows: usize) -> MatMut<'_, T> {
+        self.reborrow().split_rows(first).1.split_rows(rows).0
+    }
+    /// Columns `first..first + cols`, for a shorter time.
+    pub fn sub_cols_mut(&mut self, first: usize, cols: usize) -> MatMut<'_, T> {
+        self.reborrow().split_cols(first).1.split_cols(cols).0
+    }
+    /// The same matrix once more.
+    ///
+    /// # Safety
+    /// While one of the two writes a row, the other one must not touch it.
+    pub(super) unsafe fn alias(&self) -> Self {
+        MatMut { ..*self }
+    }
+    /// The address of the first value, for kernels.
+    pub(super) fn as_mut_ptr(&mut self) -> *mut T {
+        self.data
     }
 }

@@ -26,6 +26,9 @@ pub trait Vector: Copy + Send + Sync {
     const TILE_VECTORS: usize;
     /// Terms of a chain that are added before the next columns: a block of the right operand stays in the L1 cache.
     const BLOCK_TERMS: usize;
+    /// Values of a block of the right operand that rows with lists of terms find in the L1 cache: 12 KiB for vectors of 8,
+    /// 24 KiB for those of 16, whose step is 1.01 times as fast for it.
+    const LIST_BLOCK_VALUES: usize;
     /// A vector.
     type F32: Copy;
     /// A truth value per lane.
@@ -64,6 +67,50 @@ pub trait Vector: Copy + Send + Sync {
                 // SAFETY: the caller vouches for these places.
                 unsafe { *to.add(j * to_stride + i) = *from.add(i * from_stride + j) };
             }
+        }
+    }
+    /// `LANES` bytes, each as an f32.
+    ///
+    /// # Safety
+    /// `p` must be valid for reading `LANES` bytes.
+    #[inline(always)]
+    unsafe fn load_bytes(self, p: *const u8) -> Self::F32 {
+        let mut lanes = [0.0f32; 16];
+        for (q, lane) in lanes[..Self::LANES].iter_mut().enumerate() {
+            // SAFETY: the caller vouches for the bytes.
+            *lane = unsafe { *p.add(q) as f32 };
+        }
+        self.load(&lanes)
+    }
+    /// A bit for each lane that is not ±0.
+    #[inline(always)]
+    fn not_zero(self, x: Self::F32) -> u32 {
+        let mut lanes = [0.0f32; 16];
+        self.store(&mut lanes, x);
+        (0..Self::LANES).fold(0, |bits, q| bits | ((lanes[q] != 0.0) as u32) << q)
+    }
+    /// Writes the lanes of a and b whose bit is set in `keep` as pairs, one after the other, and their numbers, counted
+    /// from `first`. What is written beyond those means nothing.
+    ///
+    /// # Safety
+    /// `LANES` places of `value` and of `index` must be valid for writing.
+    #[inline(always)]
+    unsafe fn compress_pair(
+        self,
+        keep: u32,
+        a: Self::F32,
+        b: Self::F32,
+        first: usize,
+        value: *mut [f32; 2],
+        index: *mut u16,
+    ) {
+        let (mut x, mut y, mut n) = ([0.0f32; 16], [0.0f32; 16], 0);
+        self.store(&mut x, a);
+        self.store(&mut y, b);
+        for q in 0..Self::LANES {
+            // SAFETY: n ≤ q < LANES places are valid.
+            unsafe { (*value.add(n), *index.add(n)) = ([x[q], y[q]], (first + q) as u16) };
+            n += (keep >> q & 1) as usize;
         }
     }
     /// Asks for the cache line at `p`, which need not be a valid address.

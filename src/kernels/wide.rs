@@ -23,6 +23,7 @@ impl Vector for Portable {
     const LANES: usize = 8;
     const TILE_VECTORS: usize = 2;
     const BLOCK_TERMS: usize = 256;
+    const LIST_BLOCK_VALUES: usize = 3_072;
     type F32 = f32x8;
     type Mask = f32x8;
 

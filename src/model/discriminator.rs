@@ -1,33 +1,160 @@
-//! The end of the discriminator, hidden → one logit, forward and backward. Uses `kernels` and
-//! [`parallel`](crate::parallel).
+//! The discriminator: x → r = relu(x·V1 + c1) → l_r = r·V2 + c2 for real images, and y → f → l_f for generated ones. Uses
+//! `kernels`, `data`, `layers`, `layout`, `loss`, `update` and `phase`.
 
-use crate::kernels::Isa;
-use crate::kernels::dense::{LogitBackward, Logits};
+use super::layers::{Ops, Terms, multiply};
+use super::layout::TensorMut;
+use super::loss;
+use super::phase::{Phase, Work};
+use super::update::Adam;
+use crate::data::{Images, PIXEL};
+use crate::kernels::dense::{Expand, HiddenActivation, LogitBackward, Logits};
+use crate::kernels::gemm::{Left, Start};
+use crate::kernels::relay::Turn;
 use crate::kernels::tiles::{Mat, MatMut};
-use crate::parallel::{Join, for_each_block};
+use crate::kernels::transpose::Transpose;
 
-/// Rows of a batch that one piece of work takes.
-const ROWS: usize = 32;
-
-/// `logits[b] = hidden[b, h]·weight[h] + bias`.
-pub fn logits<J: Join>(join: &J, isa: Isa, hidden: Mat<'_>, weight: &[f32], bias: f32, logits: &mut [f32]) {
-    for_each_block(join, logits, ROWS, &|first, logits: &mut [f32]| {
-        isa.run(Logits { h: hidden.sub_rows(first, logits.len()), weight, bias, logits });
-    });
+/// An owner's pixels of the hidden layer.
+#[derive(Debug)]
+pub struct Hidden<'a> {
+    /// V1, [pixels, hidden].
+    pub weight: TensorMut<'a>,
+    /// V1ᵀ as it is before the step, [hidden, pixels].
+    pub weight_t: MatMut<'a>,
+    /// Real images, [batch, pixels].
+    pub x: MatMut<'a>,
+    /// Terms of x by pixel.
+    pub x_by_pixel: Terms<'a>,
+    /// Terms of the generated images by pixel.
+    pub y_by_pixel: Terms<'a>,
+    /// Gradient of D's loss by r before its ReLU, [batch, hidden].
+    pub dr: MatMut<'a>,
+    /// The same by f.
+    pub df: MatMut<'a>,
+    /// Gradient of G's loss by f before its ReLU, [batch, hidden].
+    pub dg: MatMut<'a>,
 }
 
-/// `d_hidden[b, h] = d_logits[b]·weight[h]` where hidden > 0.
-pub fn hidden_backward<J: Join>(
-    join: &J,
-    isa: Isa,
-    d_logits: &[f32],
-    weight: &[f32],
-    hidden: Mat<'_>,
-    d_hidden: MatMut<'_>,
-) {
-    for_each_block(join, d_hidden, ROWS, &|first, d_hidden: MatMut<'_>| {
-        let rows = d_hidden.rows();
-        let d_logits = &d_logits[first..first + rows];
-        isa.run(LogitBackward { d_logits, weight, h: hidden.sub_rows(first, rows), d_hidden });
-    });
+impl Hidden<'_> {
+    /// Takes these pixels, from `first` on, of the images of a batch: x.
+    pub fn expand(&mut self, ops: &Ops<'_>, images: Images<'_>, batch: &[u32], first: usize) {
+        /// Images that are asked for ahead.
+        const AHEAD: usize = 12;
+        let cols = self.x.cols();
+        let bytes = |row: usize| &images.image(batch[row] as usize)[first..first + cols];
+        for row in 0..batch.len() {
+            let ahead = bytes((row + AHEAD).min(batch.len() - 1));
+            ops.isa.run(Expand { bytes: bytes(row), factor: PIXEL, x: self.x.row_mut(row), ahead });
+        }
+        ops.done(Phase::Images, || Work::values(batch.len() * cols));
+    }
+
+    /// Copies V1, transposed, before anything changes it.
+    pub fn transpose(&mut self, ops: &Ops<'_>) {
+        let from = self.weight.p.view();
+        ops.isa.run(Transpose { from, to: self.weight_t.reborrow() });
+        ops.done(Phase::Transpose, || Work::values(2 * from.rows() * from.cols()));
+    }
+
+    /// The chain `h = pixels·V1` over these pixels, for some rows of a batch; `phase` says of which kind.
+    pub fn forward(&self, ops: &Ops<'_>, phase: Phase, pixels: Left<'_>, start: Start, h: MatMut<'_>) {
+        let weight = self.weight.p.view();
+        multiply(ops, pixels, weight, h, start, |_, _| ());
+        ops.done(phase, || Work::product(pixels, weight));
+    }
+
+    /// `dr = d_r·V2` where r > 0.
+    pub fn backward_real(&mut self, ops: &Ops<'_>, d_r: Mat<'_>, v2: Mat<'_>, r: Mat<'_>) {
+        back(ops, d_r.row(0), v2, r, self.dr.reborrow());
+    }
+
+    /// `df = d_f·V2` and `dg = d_g·V2` where f > 0; row 0 of `d_f` is d_f, row 1 is d_g.
+    pub fn backward_fake(&mut self, ops: &Ops<'_>, d_f: Mat<'_>, v2: Mat<'_>, f: Mat<'_>) {
+        back(ops, d_f.row(0), v2, f, self.df.reborrow());
+        back(ops, d_f.row(1), v2, f, self.dg.reborrow());
+    }
+
+    /// V1's update, whose gradient is one chain over the rows of x and then of y.
+    pub fn update(&mut self, ops: &Ops<'_>, adam: &mut Adam<'_>, y: Mat<'_>) {
+        let (x, y) = (self.x_by_pixel.of_columns(self.x.view()), self.y_by_pixel.of_columns(y));
+        let gradient = [(x, self.dr.view()), (y, self.df.view())];
+        adam.weight(ops, self.weight.reborrow(), &gradient);
+        ops.done(Phase::DiscriminatorUpdate, || Work::update(&gradient));
+    }
+}
+
+fn back(ops: &Ops<'_>, d_logits: &[f32], v2: Mat<'_>, h: Mat<'_>, d_hidden: MatMut<'_>) {
+    ops.isa.run(LogitBackward { d_logits, weight: v2.row(0), h, d_hidden });
+    ops.done(Phase::Losses, || Work::values(2 * h.rows() * h.cols()));
+}
+
+/// What follows the hidden layer's product: its bias and ReLU, the output layer, the losses.
+#[derive(Debug)]
+pub struct Output<'a> {
+    /// c1, one row.
+    pub hidden_bias: TensorMut<'a>,
+    /// V2 transposed, one row.
+    pub weight_t: TensorMut<'a>,
+    /// c2, one value.
+    pub bias: TensorMut<'a>,
+    /// l_r, and l_f.
+    pub logits: MatMut<'a>,
+    /// D's loss terms of real images, of generated ones, and G's.
+    pub losses: MatMut<'a>,
+    /// d_r, d_f and d_g.
+    pub d_logits: MatMut<'a>,
+    /// Gradient of c1, one row.
+    pub dhidden_bias: MatMut<'a>,
+}
+
+impl Output<'_> {
+    /// r from the finished chain of some rows; their logits, loss terms, and d_r.
+    pub fn real(&mut self, ops: &Ops<'_>, turn: Turn, r: MatMut<'_>) {
+        self.logits(ops, 0, turn, r);
+        self.loss(ops, (0, true, 0), turn);
+    }
+
+    /// f from the finished chain of some rows; their logits, both losses' terms, d_f and d_g.
+    pub fn fake(&mut self, ops: &Ops<'_>, turn: Turn, f: MatMut<'_>) {
+        self.logits(ops, 1, turn, f);
+        self.loss(ops, (1, false, 1), turn);
+        self.loss(ops, (1, true, 2), turn);
+    }
+
+    fn logits(&mut self, ops: &Ops<'_>, which: usize, turn: Turn, mut h: MatMut<'_>) {
+        ops.isa.run(HiddenActivation { x: h.reborrow(), bias: self.hidden_bias.p.row(0) });
+        let logits = &mut self.logits.row_mut(which)[turn.row..turn.row + turn.rows];
+        let (weight, bias) = (self.weight_t.p.row(0), self.bias.p.row(0)[0]);
+        ops.isa.run(Logits { h: h.view(), weight, bias, logits });
+        ops.done(Phase::Losses, || Work::values(3 * h.rows() * h.cols()));
+    }
+
+    fn loss(&mut self, ops: &Ops<'_>, (logits, real, loss): (usize, bool, usize), turn: Turn) {
+        let (rows, batch) = (turn.row..turn.row + turn.rows, self.logits.cols());
+        let logits = &self.logits.row(logits)[rows.clone()];
+        let (terms, d) = (self.losses.row_mut(loss), self.d_logits.row_mut(loss));
+        loss::backward(ops.isa, logits, real, batch, &mut terms[rows.clone()], &mut d[rows]);
+    }
+
+    /// The generator's and the discriminator's mean loss.
+    pub fn mean_losses(&self) -> [f32; 2] {
+        let (losses, batch) = (self.losses.view(), self.losses.cols());
+        [loss::mean(&[losses.row(2)], batch), loss::mean(&[losses.row(0), losses.row(1)], batch)]
+    }
+
+    /// The updates of c1, V2 and c2, whose gradients are one chain over the real rows and then the generated ones.
+    pub fn update(
+        &mut self,
+        ops: &Ops<'_>,
+        adam: &mut Adam<'_>,
+        [r, f]: [Mat<'_>; 2],
+        [dr, df]: [Mat<'_>; 2],
+    ) {
+        adam.bias(ops, self.hidden_bias.reborrow(), self.dhidden_bias.row_mut(0), &[dr, df]);
+        let d_logits = self.d_logits.view();
+        let [d_r, d_f] = [0, 1].map(|row| d_logits.sub_rows(row, 1));
+        adam.weight(ops, self.weight_t.reborrow(), &[(Left::Rows(d_r), r), (Left::Rows(d_f), f)]);
+        let d_logits = d_r.row(0).iter().chain(d_f.row(0));
+        adam.row(ops, self.bias.reborrow(), &[d_logits.fold(0.0, |sum: f32, &d| sum + d)]);
+        ops.done(Phase::Biases, || Work::values(4 * r.rows() * r.cols()));
+    }
 }

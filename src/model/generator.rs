@@ -1,88 +1,226 @@
-//! What the generator has of its own: noise and samples. Uses `kernels`, `rng`, [`parallel`](crate::parallel) and
-//! `layers`.
+//! The generator: z → h = relu(z·W1 + b1) → y = output_sigmoid(h·W2 + b2). Uses `kernels`, `rng`,
+//! [`parallel`](crate::parallel), `layers`, `layout`, `update` and `phase`.
 
-use super::layers::{Zeros, hidden_forward, pixels_forward, rows};
-use crate::kernels::Isa;
-use crate::kernels::gemm::Left;
-use crate::kernels::lists::ListsMut;
+use super::layers::{Ops, Terms, multiply};
+use super::layout::TensorMut;
+use super::phase::{Phase, Work};
+use super::update::Adam;
+use crate::kernels::dense::{HiddenActivation, HiddenBackward, PixelActivation, PixelBackward};
+use crate::kernels::gemm::{Left, Start};
+use crate::kernels::lists::{ListsMut, PAIR};
 use crate::kernels::reference::pixel_byte;
 use crate::kernels::tiles::{Mat, MatMut};
-use crate::parallel::{Divide, Join, for_each_block};
+use crate::kernels::transpose::Transpose;
+use crate::parallel::{MOST_WORKERS, Team};
 use crate::rng::{Purpose, Stream};
 
-/// Rows of noise, or finished images, that one piece of work takes.
-const IMAGE_BLOCK: usize = 16;
+/// Row i of `z` = uniforms of the stream `purpose(i)`.
+fn draw(ops: &Ops<'_>, seed: u64, purpose: impl Fn(u64) -> Purpose, z: &mut MatMut<'_>) {
+    for row in 0..z.rows() {
+        Stream::new(seed, purpose(row as u64)).fill_uniform(z.row_mut(row));
+    }
+    ops.done(Phase::Noise, || Work::values(z.rows() * z.cols()));
+}
 
-/// `z[row]` = uniforms of the stream `purpose(row)`.
-pub fn noise<J: Join>(join: &J, seed: u64, purpose: impl Fn(u64) -> Purpose + Sync, z: MatMut<'_>) {
-    for_each_block(join, z, IMAGE_BLOCK, &|first, mut z: MatMut<'_>| {
-        for row in 0..z.rows() {
-            Stream::new(seed, purpose((first + row) as u64)).fill_uniform(z.row_mut(row));
+/// `h = relu(z·W1 + b1)`.
+fn hidden_forward(ops: &Ops<'_>, z: Mat<'_>, w1: Mat<'_>, b1: &[f32], h: MatMut<'_>) {
+    multiply(ops, Left::Rows(z), w1, h, Start::Zero, |piece, x| {
+        ops.isa.run(HiddenActivation { x, bias: piece.columns(b1) });
+    });
+    ops.done(Phase::HiddenForward, || Work::product(Left::Rows(z), w1));
+}
+
+/// `y = output_sigmoid(h·W2 + b2)`.
+fn output_forward(ops: &Ops<'_>, h: Left<'_>, w2: Mat<'_>, b2: &[f32], y: MatMut<'_>) {
+    multiply(ops, h, w2, y, Start::Zero, |piece, x| {
+        ops.isa.run(PixelActivation { x, bias: piece.columns(b2) });
+    });
+    ops.done(Phase::PixelsForward, || Work::product(h, w2));
+}
+
+/// The hidden layer.
+#[derive(Debug)]
+pub struct Hidden<'a> {
+    /// W1, [latent, hidden].
+    pub weight: TensorMut<'a>,
+    /// b1, one row.
+    pub bias: TensorMut<'a>,
+    /// Noise, [batch, latent].
+    pub z: MatMut<'a>,
+    /// Gradient of b1, one row.
+    pub dbias: MatMut<'a>,
+}
+
+impl Hidden<'_> {
+    /// Draws the noise of step `t`, and makes `h[batch, hidden]` of it.
+    pub fn forward(&mut self, ops: &Ops<'_>, seed: u64, t: u64, h: MatMut<'_>) {
+        draw(ops, seed, |row| Purpose::Noise(t, row), &mut self.z);
+        hidden_forward(ops, self.z.view(), self.weight.p.view(), self.bias.p.row(0), h);
+    }
+
+    /// Both updates, from `dh[batch, hidden]`, the gradient by h before its ReLU.
+    pub fn update(&mut self, ops: &Ops<'_>, adam: &mut Adam<'_>, dh: Mat<'_>) {
+        let gradient = [(Left::Columns(self.z.view()), dh)];
+        adam.weight(ops, self.weight.reborrow(), &gradient);
+        ops.done(Phase::HiddenUpdate, || Work::update(&gradient));
+        adam.bias(ops, self.bias.reborrow(), self.dbias.row_mut(0), &[dh]);
+        ops.done(Phase::Biases, || Work::values(dh.rows() * dh.cols()));
+    }
+}
+
+/// An owner's pixels of the output layer.
+#[derive(Debug)]
+pub struct Output<'a> {
+    /// W2 transposed, [pixels, hidden].
+    pub weight_t: TensorMut<'a>,
+    /// b2, one row.
+    pub bias: TensorMut<'a>,
+    /// W2 as it is before the step, [hidden, pixels].
+    pub weight: MatMut<'a>,
+    /// Generated images, [batch, pixels].
+    pub y: MatMut<'a>,
+    /// Gradient by y before its sigmoid, [batch, pixels].
+    pub dy: MatMut<'a>,
+    /// Gradient of b2, one row.
+    pub dbias: MatMut<'a>,
+}
+
+impl Output<'_> {
+    /// Copies W2, transposed, before anything changes it.
+    pub fn transpose(&mut self, ops: &Ops<'_>) {
+        let from = self.weight_t.p.view();
+        ops.isa.run(Transpose { from, to: self.weight.reborrow() });
+        ops.done(Phase::Transpose, || Work::values(2 * from.rows() * from.cols()));
+    }
+
+    /// `y = output_sigmoid(h·W2 + b2)`, h [batch, hidden].
+    pub fn forward(&mut self, ops: &Ops<'_>, h: Left<'_>) {
+        output_forward(ops, h, self.weight.view(), self.bias.p.row(0), self.y.reborrow());
+    }
+
+    /// `dy = (dg·V1ᵀ)·y(1 − y)`: through the discriminator's hidden layer, V1ᵀ [hidden, pixels], and the sigmoid.
+    pub fn backward(&mut self, ops: &Ops<'_>, dg: Left<'_>, v1_t: Mat<'_>) {
+        let y = self.y.view();
+        multiply(ops, dg, v1_t, self.dy.reborrow(), Start::Zero, |piece, d| {
+            ops.isa.run(PixelBackward { d, y: piece.of(y) });
+        });
+        ops.done(Phase::PixelsBackward, || Work::product(dg, v1_t));
+    }
+
+    /// The chain `dh = dy·W2ᵀ` over these pixels, for some rows of a batch.
+    pub fn hidden_backward(&self, ops: &Ops<'_>, dy: Left<'_>, start: Start, dh: MatMut<'_>) {
+        let weight_t = self.weight_t.p.view();
+        multiply(ops, dy, weight_t, dh, start, |_, _| ());
+        ops.done(Phase::HiddenBackward, || Work::product(dy, weight_t));
+    }
+
+    /// Both updates, from h [batch, hidden] and dy, whose `terms` by pixel are found here.
+    pub fn update(&mut self, ops: &Ops<'_>, adam: &mut Adam<'_>, h: Mat<'_>, terms: &mut Terms<'_>) {
+        let dy = self.dy.view();
+        terms.list_columns(ops, dy);
+        let gradient = [(terms.of_columns(dy), h)];
+        adam.weight(ops, self.weight_t.reborrow(), &gradient);
+        ops.done(Phase::OutputUpdate, || Work::update(&gradient));
+        adam.bias(ops, self.bias.reborrow(), self.dbias.row_mut(0), &[dy]);
+        ops.done(Phase::Biases, || Work::values(dy.rows() * dy.cols()));
+    }
+}
+
+/// `dh` stays where h > 0: through the ReLU of the hidden layer.
+pub fn relu_backward(ops: &Ops<'_>, h: Mat<'_>, d: MatMut<'_>) {
+    ops.isa.run(HiddenBackward { d, h });
+}
+
+/// The parameters of a generator.
+#[derive(Clone, Copy, Debug)]
+pub struct Weights<'a> {
+    /// W1, [latent, hidden].
+    pub w1: Mat<'a>,
+    /// b1, one per hidden unit.
+    pub b1: &'a [f32],
+    /// W2, [hidden, pixels].
+    pub w2: Mat<'a>,
+    /// b2, one per pixel.
+    pub b2: &'a [f32],
+}
+
+/// Room for some images on their way.
+#[derive(Debug)]
+pub struct Room<'a> {
+    /// [images, latent].
+    pub z: MatMut<'a>,
+    /// [images, hidden].
+    pub h: MatMut<'a>,
+    /// Terms of h by image.
+    pub terms: ListsMut<'a>,
+    /// [images, pixels].
+    pub y: MatMut<'a>,
+}
+
+impl<'a> Room<'a> {
+    /// Room for so many images, an even number, and the rest.
+    fn split(self, images: usize) -> (Room<'a>, Room<'a>) {
+        let ((z, z_rest), (h, h_rest)) = (self.z.split_rows(images), self.h.split_rows(images));
+        let ((terms, terms_rest), (y, y_rest)) = (self.terms.split_rows(images), self.y.split_rows(images));
+        (Room { z, h, terms, y }, Room { z: z_rest, h: h_rest, terms: terms_rest, y: y_rest })
+    }
+}
+
+/// A worker's part of some samples.
+struct Sampling<'a> {
+    room: Room<'a>,
+    /// The first sample.
+    first: u64,
+    /// Where the images go.
+    out: &'a mut [u8],
+}
+
+/// Writes the samples `first..` of `seed` into `out`, a whole number of images, a byte per pixel. Workers share no row.
+pub fn sample(
+    team: &impl Team,
+    ops: &Ops<'_>,
+    weights: Weights<'_>,
+    room: Room<'_>,
+    (seed, first): (u64, u64),
+    out: &mut [u8],
+) {
+    let (rows, pixels) = (room.z.rows(), room.y.cols());
+    let images = out.len() / pixels;
+    let n = team.workers().min(MOST_WORKERS).min(images).min(rows / PAIR).max(1);
+    let (mut room, mut out) = (Some(room), out);
+    let mut parts: [_; MOST_WORKERS] = core::array::from_fn(|w| {
+        let rows = if w + 1 < n { rows / n / PAIR * PAIR } else { room.as_ref()?.z.rows() };
+        let (own, rest) = room.take()?.split(rows);
+        room = (w + 1 < n).then_some(rest);
+        let (from, to) = (images * w / n, images * (w + 1) / n);
+        let (images, rest) = core::mem::take(&mut out).split_at_mut((to - from) * pixels);
+        out = rest;
+        Some(Sampling { room: own, first: first.wrapping_add(from as u64), out: images })
+    });
+    team.run(&mut parts[..n], |part| {
+        if let Some(part) = part.take() {
+            part.run(ops, weights, seed);
         }
     });
 }
 
-/// A generator's parameters, and room for a batch of its values: all that sampling takes.
-#[derive(Debug)]
-pub struct Sampling<'a> {
-    /// [latent, hidden].
-    pub hidden_weight: Mat<'a>,
-    /// One per hidden unit.
-    pub hidden_bias: &'a [f32],
-    /// [hidden, pixels].
-    pub out_weight: Mat<'a>,
-    /// One per pixel.
-    pub out_bias: &'a [f32],
-    /// [batch, latent].
-    pub z: MatMut<'a>,
-    /// [batch, hidden].
-    pub hidden: MatMut<'a>,
-    /// Non-zero hidden values by image.
-    pub hidden_lists: ListsMut<'a>,
-    /// [batch, pixels].
-    pub fake: MatMut<'a>,
-}
-
 impl Sampling<'_> {
-    /// Writes the samples `first..` of `seed` into `out`, a whole number of images, a byte per pixel.
-    pub fn run<J: Join>(&mut self, join: &J, isa: Isa, seed: u64, first: u64, out: &mut [u8]) {
-        let (batch, pixels) = (self.z.rows(), self.fake.cols());
-        let mut index = first;
-        for images in out.chunks_mut(batch * pixels) {
+    /// Makes the images, as many at a time as there is room for.
+    fn run(self, ops: &Ops<'_>, Weights { w1, b1, w2, b2 }: Weights<'_>, seed: u64) {
+        let Sampling { room: Room { mut z, mut h, terms, mut y }, mut first, out } = self;
+        let (mut terms, rows, pixels) = (Terms::new(terms), z.rows(), y.cols());
+        for images in out.chunks_mut(rows * pixels) {
             let count = images.len() / pixels;
-            let mut z = self.z.reborrow().divide(count).0;
-            let mut hidden = self.hidden.reborrow().divide(count).0;
-            let lists = self.hidden_lists.first_rows(count);
-            let mut fake = self.fake.reborrow().divide(count).0;
-            noise(join, seed, |row| Purpose::Sample(index.wrapping_add(row)), z.reborrow());
-            let (weight, bias) = (self.hidden_weight, self.hidden_bias);
-            hidden_forward(join, isa, Left::Rows(z.view()), weight, bias, hidden.reborrow());
-            let hidden = rows(join, Zeros::LeftOut, hidden.view(), lists);
-            pixels_forward(join, isa, hidden, self.out_weight, self.out_bias, fake.reborrow());
-            let fake = fake.view();
-            for_each_block(join, Bytes { bytes: images, pixels }, IMAGE_BLOCK, &|first, out: Bytes<'_>| {
-                for (row, image) in out.bytes.chunks_exact_mut(pixels).enumerate() {
-                    image.iter_mut().zip(fake.row(first + row)).for_each(|(byte, &y)| *byte = pixel_byte(y));
-                }
-            });
-            index = index.wrapping_add(count as u64);
+            let (mut z, mut h, mut y) =
+                (z.sub_rows_mut(0, count), h.sub_rows_mut(0, count), y.sub_rows_mut(0, count));
+            draw(ops, seed, |row| Purpose::Sample(first.wrapping_add(row)), &mut z);
+            hidden_forward(ops, z.view(), w1, b1, h.reborrow());
+            terms.list_rows(ops, h.view());
+            output_forward(ops, terms.of_rows(h.view()), w2, b2, y.reborrow());
+            for (row, image) in images.chunks_exact_mut(pixels).enumerate() {
+                image.iter_mut().zip(y.row(row)).for_each(|(byte, &y)| *byte = pixel_byte(y));
+            }
+            first = first.wrapping_add(count as u64);
         }
-    }
-}
-
-/// Images one after the other, a byte per pixel.
-struct Bytes<'a> {
-    bytes: &'a mut [u8],
-    pixels: usize,
-}
-
-impl Divide for Bytes<'_> {
-    fn rows(&self) -> usize {
-        self.bytes.len() / self.pixels
-    }
-    fn divide(self, at: usize) -> (Self, Self) {
-        let pixels = self.pixels;
-        let (bytes, rest) = self.bytes.split_at_mut(at * pixels);
-        (Bytes { bytes, pixels }, Bytes { bytes: rest, pixels })
     }
 }

@@ -1,133 +1,23 @@
-//! The dense layers of both networks, forward and backward: products cut into pieces for threads. Uses `kernels` and
-//! [`parallel`](crate::parallel).
+//! What the layers of both networks have in common: products in pieces that fit the caches, and operands without their
+//! zeros. Uses `kernels` and `phase`.
 
+use super::phase::{Phase, Watch, Work};
 use crate::kernels::Isa;
-use crate::kernels::dense::{HiddenActivation, HiddenBackward, PixelActivation, PixelBackward, Transpose};
 use crate::kernels::gemm::{Left, Product, Start};
-use crate::kernels::lists::{ListsMut, PAIR, any};
-use crate::kernels::tiles::{Columns, Mat, MatMut};
-use crate::parallel::{Divide, Join, for_each_block};
+use crate::kernels::lists::{Count, List, ListsMut};
+use crate::kernels::tiles::{Mat, MatMut};
 
-/// Rows of a dense product that one piece of work takes: eleven tiles of six.
+/// Rows of a dense product in one piece: eleven tiles of six.
 const DENSE_ROWS: usize = 66;
-/// Rows of a product over lists that one piece takes: as many as share a block of weights in the L1 cache.
+/// Rows of a product over lists in one piece: as many as share a block of weights in the L1 cache.
 const LIST_ROWS: usize = 64;
-/// Columns that one piece takes at most.
+/// Columns in one piece at most.
 const COLUMNS: usize = 128;
 /// f32s per cache line: pieces start on one.
 const LINE: usize = 16;
-/// Rows that one piece of a transposition takes, or of the making of lists.
-const COPY_ROWS: usize = 64;
 
 /// At most so many sixteenths of the terms of pairs must be left for lists to be the faster way.
 const WORTH_SIXTEENTHS: usize = 13;
-/// Of so many rows or pairs one is looked at, to know that.
-const SAMPLE: usize = 8;
-
-/// `hidden[b, h] = relu(x[b, i]·weight[i, h] + bias[h])`.
-pub fn hidden_forward<J: Join>(
-    join: &J,
-    isa: Isa,
-    x: Left<'_>,
-    weight: Mat<'_>,
-    bias: &[f32],
-    hidden: MatMut<'_>,
-) {
-    multiply(join, isa, x, weight, hidden, &|piece, x| {
-        isa.run(HiddenActivation { x, bias: &bias[piece.columns()] });
-    });
-}
-
-/// `pixels[b, p] = output_sigmoid(hidden[b, h]·weight[h, p] + bias[p])`.
-pub fn pixels_forward<J: Join>(
-    join: &J,
-    isa: Isa,
-    hidden: Left<'_>,
-    weight: Mat<'_>,
-    bias: &[f32],
-    pixels: MatMut<'_>,
-) {
-    multiply(join, isa, hidden, weight, pixels, &|piece, x| {
-        isa.run(PixelActivation { x, bias: &bias[piece.columns()] });
-    });
-}
-
-/// `d_pixels[b, p] = (d_hidden[b, h]·weight_t[h, p])·y(1 − y)`, y = `pixels[b, p]`: through the discriminator's hidden
-/// layer and the sigmoid of the generator's output.
-pub fn pixels_backward<J: Join>(
-    join: &J,
-    isa: Isa,
-    d_hidden: Left<'_>,
-    weight_t: Mat<'_>,
-    pixels: Mat<'_>,
-    d_pixels: MatMut<'_>,
-) {
-    multiply(join, isa, d_hidden, weight_t, d_pixels, &|piece, d| {
-        isa.run(PixelBackward { d, y: piece.of(pixels) });
-    });
-}
-
-/// `d_hidden[b, h] = d_pixels[b, p]·weight_t[p, h]` where hidden > 0: through the generator's output layer.
-pub fn hidden_backward<J: Join>(
-    join: &J,
-    isa: Isa,
-    d_pixels: Left<'_>,
-    weight_t: Mat<'_>,
-    hidden: Mat<'_>,
-    d_hidden: MatMut<'_>,
-) {
-    multiply(join, isa, d_pixels, weight_t, d_hidden, &|piece, d| {
-        isa.run(HiddenBackward { d, h: piece.of(hidden) });
-    });
-}
-
-/// Where a piece of a product lies.
-#[derive(Clone, Copy)]
-struct Piece {
-    row: usize,
-    col: usize,
-    rows: usize,
-    cols: usize,
-}
-
-impl Piece {
-    fn columns(self) -> core::ops::Range<usize> {
-        self.col..self.col + self.cols
-    }
-    fn of(self, x: Mat<'_>) -> Mat<'_> {
-        x.sub_rows(self.row, self.rows).sub_cols(self.col, self.cols)
-    }
-}
-
-/// The width of pieces of nearly the same width, at most `most` of `cols` columns.
-pub fn piece_columns(cols: usize, most: usize) -> usize {
-    cols.div_ceil(cols.div_ceil(most).max(1)).next_multiple_of(LINE)
-}
-
-/// `out = left·right`, cut between columns and between rows; `then` gets each piece when it is finished.
-fn multiply<J: Join>(
-    join: &J,
-    isa: Isa,
-    left: Left<'_>,
-    right: Mat<'_>,
-    out: MatMut<'_>,
-    then: &(impl Fn(Piece, MatMut<'_>) + Sync),
-) {
-    let rows = if let Left::Lists(_) = left { LIST_ROWS } else { DENSE_ROWS };
-    let cols = piece_columns(out.cols(), COLUMNS);
-    for_each_block(join, Columns(out), cols, &|col, panel: Columns<'_>| {
-        for_each_block(join, panel.0, rows, &|row, mut out: MatMut<'_>| {
-            let piece = Piece { row, col, rows: out.rows(), cols: out.cols() };
-            isa.run(Product {
-                left: left.sub_rows(row, piece.rows),
-                right: right.sub_cols(col, piece.cols),
-                out: out.reborrow(),
-                start: Start::Zero,
-            });
-            then(piece, out);
-        });
-    });
-}
 
 /// What to do with terms of a sum that are exactly zero. The bits are the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,42 +28,122 @@ pub enum Zeros {
     Kept,
 }
 
-/// The left operand `x[i, k]`, listed into `lists` where that is worth it.
-pub fn rows<'a, J: Join>(join: &J, zeros: Zeros, x: Mat<'a>, mut lists: ListsMut<'a>) -> Left<'a> {
-    let sample = (0..x.rows() / PAIR).step_by(SAMPLE);
-    let terms = |g| x.row(PAIR * g).iter().zip(x.row(PAIR * g + 1)).filter(|&(&a, &b)| any([a, b])).count();
-    if zeros == Zeros::Kept || !worth_listing(sample.map(|g| (terms(g), x.cols()))) {
-        return Left::Rows(x);
+/// How operations run: on which backend, with or without zeros, and who is told.
+#[derive(Clone, Copy)]
+pub struct Ops<'a> {
+    /// The backend.
+    pub isa: Isa,
+    /// What becomes of zeros.
+    pub zeros: Zeros,
+    /// Who is told of every phase that has ended.
+    pub watch: Option<&'a dyn Watch>,
+}
+
+impl core::fmt::Debug for Ops<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "Ops {{ isa: {:?}, zeros: {:?} }}", self.isa, self.zeros)
     }
-    for_each_block(join, lists.reborrow(), COPY_ROWS, &|first, mut lists: ListsMut<'_>| {
-        lists.set_rows(x.sub_rows(first, lists.rows()));
-    });
-    Left::Lists(lists.into_view())
 }
 
-/// The left operand `x[k, i]`, listed into `lists` where that is worth it.
-pub fn columns<'a, J: Join>(join: &J, zeros: Zeros, x: Mat<'a>, mut lists: ListsMut<'a>) -> Left<'a> {
-    let sample = (0..x.rows()).step_by(SAMPLE).map(|k| x.row(k).as_chunks().0);
-    let terms = |row: &[[f32; PAIR]]| row.iter().filter(|&&pair| any(pair)).count();
-    if zeros == Zeros::Kept || !worth_listing(sample.map(|row| (terms(row), row.len()))) {
-        return Left::Columns(x);
+impl Ops<'_> {
+    /// Reports that a phase, or a part of it, has ended.
+    pub fn done(&self, phase: Phase, work: impl FnOnce() -> Work) {
+        if let Some(watch) = self.watch {
+            watch.done(phase, work());
+        }
     }
-    for_each_block(join, lists.reborrow(), COPY_ROWS, &|first, mut lists: ListsMut<'_>| {
-        lists.set_columns(x.sub_cols(first, lists.rows()));
-    });
-    Left::Lists(lists.into_view())
 }
 
-/// Whether so many terms are zero in both rows of a pair that lists of the others are the faster way; from (others, all)
-/// of a sample.
-fn worth_listing(sample: impl Iterator<Item = (usize, usize)>) -> bool {
-    let (terms, all) = sample.fold((0, 0), |(terms, all), (t, a)| (terms + t, all + a));
-    terms * 16 <= all * WORTH_SIXTEENTHS
+/// Where a piece of a product lies.
+#[derive(Clone, Copy, Debug)]
+pub struct Piece {
+    row: usize,
+    col: usize,
+    rows: usize,
+    cols: usize,
 }
 
-/// `x_t[j, i] = x[i, j]`.
-pub fn transposed<J: Join>(join: &J, isa: Isa, x: Mat<'_>, x_t: MatMut<'_>) {
-    for_each_block(join, x_t, COPY_ROWS, &|first, to: MatMut<'_>| {
-        isa.run(Transpose { from: x.sub_cols(first, to.rows()), to });
-    });
+impl Piece {
+    /// Its part of a value for each column.
+    pub fn columns(self, values: &[f32]) -> &[f32] {
+        &values[self.col..self.col + self.cols]
+    }
+    /// Its part of a matrix of the product's shape.
+    pub fn of(self, x: Mat<'_>) -> Mat<'_> {
+        x.sub_rows(self.row, self.rows).sub_cols(self.col, self.cols)
+    }
+}
+
+/// The width of pieces of nearly the same width, at most `most` of `cols` columns.
+pub fn piece_columns(cols: usize, most: usize) -> usize {
+    cols.div_ceil(cols.div_ceil(most).max(1)).next_multiple_of(LINE)
+}
+
+/// `out = left·right`, on top of what `out` holds unless `start` is zero; `then` gets each piece while the caches hold it.
+pub fn multiply(
+    ops: &Ops<'_>,
+    left: Left<'_>,
+    right: Mat<'_>,
+    mut out: MatMut<'_>,
+    start: Start,
+    then: impl Fn(Piece, MatMut<'_>),
+) {
+    let most_rows = if let Left::Lists(_) = left { LIST_ROWS } else { DENSE_ROWS };
+    let most_cols = piece_columns(out.cols(), COLUMNS);
+    for col in (0..out.cols()).step_by(most_cols) {
+        let cols = most_cols.min(out.cols() - col);
+        for row in (0..out.rows()).step_by(most_rows) {
+            let rows = most_rows.min(out.rows() - row);
+            let (left, right) = (left.sub_rows(row, rows), right.sub_cols(col, cols));
+            let mut panel = out.sub_rows_mut(row, rows);
+            let mut out = panel.sub_cols_mut(col, cols);
+            ops.isa.run(Product { left, right, out: out.reborrow(), start });
+            then(Piece { row, col, rows, cols }, out);
+        }
+    }
+}
+
+/// The terms of a matrix that are not zero, by its rows or by its columns; or the whole of it, where lists of them are not
+/// worth while.
+#[derive(Debug)]
+pub struct Terms<'a> {
+    lists: ListsMut<'a>,
+    rows: usize,
+    listed: bool,
+}
+
+impl<'a> Terms<'a> {
+    /// Terms in this memory.
+    pub fn new(lists: ListsMut<'a>) -> Terms<'a> {
+        Terms { lists, rows: 0, listed: false }
+    }
+    /// Looks at the rows of `x`.
+    pub fn list_rows(&mut self, ops: &Ops<'_>, x: Mat<'_>) {
+        self.list(ops, x, false);
+    }
+    /// Looks at the columns of `x`.
+    pub fn list_columns(&mut self, ops: &Ops<'_>, x: Mat<'_>) {
+        self.list(ops, x, true);
+    }
+    fn list(&mut self, ops: &Ops<'_>, x: Mat<'_>, columns: bool) {
+        self.rows = if columns { x.cols() } else { x.rows() };
+        let worth = |(found, all): (usize, usize)| found * 16 <= all * WORTH_SIXTEENTHS;
+        self.listed = ops.zeros == Zeros::LeftOut && worth(ops.isa.run(Count { x, columns }));
+        if self.listed {
+            ops.isa.run(List { x, columns, lists: self.lists.first_rows(self.rows) });
+        }
+        let terms = if self.listed { self.rows() } else { None };
+        ops.done(Phase::Lists, || Work::values(terms.map_or(0, Left::terms)));
+    }
+    fn rows(&self) -> Option<Left<'_>> {
+        self.listed.then(|| Left::Lists(self.lists.view().sub_rows(0, self.rows)))
+    }
+    /// The left operand `x[i, k]`; `x` is what [`Terms::list_rows`] saw last.
+    pub fn of_rows<'s>(&'s self, x: Mat<'s>) -> Left<'s> {
+        self.rows().unwrap_or(Left::Rows(x))
+    }
+    /// The left operand `x[k, i]`; `x` is what [`Terms::list_columns`] saw last.
+    pub fn of_columns<'s>(&'s self, x: Mat<'s>) -> Left<'s> {
+        self.rows().unwrap_or(Left::Columns(x))
+    }
 }

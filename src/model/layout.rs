@@ -1,109 +1,125 @@
-//! The tensors and their place in the arena. Uses [`config`](crate::config), `kernels::tiles` and `kernels::lists`.
+//! The places of everything in the arena. Uses [`config`](crate::config), [`parallel`](crate::parallel), `kernels`, `rng`,
+//! `sizes` and `tensor`.
 //!
-//! All memory of a run is one slice of [`Line`]s. Rows of matrices start on a cache line, and their stride is an odd
-//! number of lines, so that a column of tiles does not fall into one set of the cache.
+//! All memory of a run is one slice of [`Line`]s: first the state (every tensor, with its moments), then what goes from
+//! owner to owner, then the owners' own memory, cut up among as many as there are in a run. Where everything lies is a
+//! function of the sizes, but for that last part. Rows of matrices start on a cache line, and their stride is an odd number
+//! of lines, so that a column of tiles does not fall into one set of the cache.
+//!
+//! Both large weights are stored by pixel, `[pixels, hidden]`: an owner's pixels are rows, memory of its own.
 
-use crate::config::{Config, MAX_SIZE};
+use super::sizes::{BLOCKS, Sizes, max};
+use super::tensor::{Part, Tensor, TensorView};
+use crate::config::MAX_SIZE;
 use crate::error::Error;
 use crate::kernels::lists::{ListsMut, PAIR};
-use crate::kernels::reference::{in_bounds, sqrt};
+use crate::kernels::reference::sqrt;
+use crate::kernels::relay::flag_lines;
 use crate::kernels::tiles::{Line, Mat, MatMut};
+use crate::parallel::MOST_WORKERS;
 use crate::rng::{Purpose, Stream};
 
 /// f32s per line.
 const LINE: usize = 16;
-
-/// The sizes of a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sizes {
-    /// Noise per image.
-    pub latent: usize,
-    /// Hidden units of the generator.
-    pub generator_hidden: usize,
-    /// Hidden units of the discriminator.
-    pub discriminator_hidden: usize,
-    /// Images per batch.
-    pub batch: usize,
-    /// Pixels per image.
-    pub pixels: usize,
-    /// Training images.
-    pub images: usize,
-}
-
-impl Sizes {
-    /// The sizes of `config` with `images` training images of `pixels`.
-    pub const fn new(config: &Config, pixels: usize, images: usize) -> Sizes {
-        Sizes {
-            latent: config.latent_size,
-            generator_hidden: config.generator_hidden,
-            discriminator_hidden: config.discriminator_hidden,
-            batch: config.batch_size,
-            pixels,
-            images,
-        }
-    }
-    const fn hidden_max(&self) -> usize {
-        if self.generator_hidden > self.discriminator_hidden {
-            self.generator_hidden
-        } else {
-            self.discriminator_hidden
-        }
-    }
-}
-
 /// f32s from one row to the next: `cols` rounded up to an odd number of lines.
 const fn stride(cols: usize) -> usize {
     (cols.div_ceil(LINE) | 1) * LINE
 }
 
-/// Hands out the arena piece by piece, or only counts (`lines`), in the same order.
-struct Carver<'a> {
+/// The place of a matrix of f32s (or u32s).
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    first: usize,
+    rows: usize,
+    cols: usize,
+}
+
+impl Place {
+    const fn lines(self) -> usize {
+        self.rows * stride(self.cols) / LINE
+    }
+    /// What lies there.
+    pub fn of<T: bytemuck::Pod>(self, memory: &[Line]) -> Mat<'_, T> {
+        let lines = &memory[self.first..self.first + self.lines()];
+        Mat::new(bytemuck::cast_slice(lines), self.rows, self.cols, stride(self.cols))
+    }
+    fn of_mut<T: bytemuck::Pod>(self, memory: &mut [Line]) -> MatMut<'_, T> {
+        let lines = &mut memory[self.first..self.first + self.lines()];
+        MatMut::new(bytemuck::cast_slice_mut(lines), self.rows, self.cols, stride(self.cols))
+    }
+}
+
+/// The place of lists of terms.
+#[derive(Clone, Copy, Debug)]
+pub struct ListPlace {
+    first: usize,
+    rows: usize,
+    capacity: usize,
+}
+
+/// Counts out places, one after the other.
+struct Planner(usize);
+
+impl Planner {
+    const fn mat(&mut self, rows: usize, cols: usize) -> Place {
+        let place = Place { first: self.0, rows, cols };
+        self.0 += place.lines();
+        place
+    }
+    const fn lists(&mut self, rows: usize, capacity: usize) -> ListPlace {
+        let (first, pairs) = (self.0, rows.div_ceil(PAIR));
+        let places = pairs * capacity;
+        self.0 += places.div_ceil(2 * LINE) + (PAIR * places).div_ceil(LINE) + pairs.div_ceil(LINE);
+        ListPlace { first, rows, capacity }
+    }
+}
+
+/// Cuts memory into pieces, in the order of their places; what lies between those that are asked for is left out.
+#[derive(Debug)]
+pub struct Carver<'a> {
     rest: &'a mut [Line],
+    at: usize,
 }
 
 impl<'a> Carver<'a> {
-    fn lines(&mut self, n: usize) -> &'a mut [Line] {
-        let (piece, rest) = core::mem::take(&mut self.rest).split_at_mut(n);
-        self.rest = rest;
+    /// Cuts `memory`.
+    pub fn new(memory: &'a mut [Line]) -> Self {
+        Carver { rest: memory, at: 0 }
+    }
+    /// The next so many lines.
+    pub fn lines(&mut self, lines: usize) -> &'a mut [Line] {
+        let (piece, rest) = core::mem::take(&mut self.rest).split_at_mut(lines);
+        (self.rest, self.at) = (rest, self.at + lines);
         piece
     }
-    fn mat(&mut self, rows: usize, cols: usize) -> MatMut<'a> {
-        let lines = self.lines(mat_lines(rows, cols));
-        MatMut::new(bytemuck::cast_slice_mut(lines), rows, cols, stride(cols))
+    /// So many lines at a place.
+    fn lines_at(&mut self, first: usize, lines: usize) -> &'a mut [Line] {
+        self.lines(first - self.at);
+        self.lines(lines)
     }
-    fn floats(&mut self, n: usize) -> &'a mut [f32] {
-        &mut bytemuck::cast_slice_mut(self.lines(floats_lines(n)))[..n]
+    /// The matrix of a place.
+    pub fn mat<T: bytemuck::Pod>(&mut self, place: Place) -> MatMut<'a, T> {
+        let lines = self.lines_at(place.first, place.lines());
+        MatMut::new(bytemuck::cast_slice_mut(lines), place.rows, place.cols, stride(place.cols))
     }
-    fn words(&mut self, n: usize) -> &'a mut [u32] {
-        &mut bytemuck::cast_slice_mut(self.lines(words_lines(n)))[..n]
+    /// The lists of a place.
+    pub fn lists(&mut self, place: ListPlace) -> ListsMut<'a> {
+        let pairs = place.rows.div_ceil(PAIR);
+        let places = pairs * place.capacity;
+        let index = self.lines_at(place.first, places.div_ceil(2 * LINE));
+        let (value, len) = (self.lines((PAIR * places).div_ceil(LINE)), self.lines(pairs.div_ceil(LINE)));
+        ListsMut::new(
+            &mut bytemuck::cast_slice_mut(index)[..places],
+            &mut bytemuck::cast_slice_mut(value)[..places],
+            &mut bytemuck::cast_slice_mut(len)[..pairs],
+            place.rows,
+            place.capacity,
+        )
     }
-    fn lists(&mut self, rows: usize, capacity: usize) -> ListsMut<'a> {
-        let pairs = rows.div_ceil(PAIR);
-        let places = pairs * capacity;
-        let index = &mut bytemuck::cast_slice_mut(self.lines(places.div_ceil(2 * LINE)))[..places];
-        let value = bytemuck::cast_slice_mut(self.floats(PAIR * places));
-        ListsMut::new(index, value, self.words(pairs), rows, capacity)
+    /// A tensor with its moments.
+    pub fn tensor(&mut self, [p, m, v]: [Place; 3]) -> TensorMut<'a> {
+        TensorMut { p: self.mat(p), m: self.mat(m), v: self.mat(v) }
     }
-    fn tensor(&mut self, rows: usize, cols: usize) -> TensorMut<'a> {
-        TensorMut { p: self.mat(rows, cols), m: self.mat(rows, cols), v: self.mat(rows, cols) }
-    }
-}
-
-const fn mat_lines(rows: usize, cols: usize) -> usize {
-    rows * stride(cols) / LINE
-}
-const fn floats_lines(n: usize) -> usize {
-    n.div_ceil(LINE)
-}
-const fn words_lines(n: usize) -> usize {
-    n.div_ceil(LINE)
-}
-const fn lists_lines(rows: usize, capacity: usize) -> usize {
-    let pairs = rows.div_ceil(PAIR);
-    (pairs * capacity).div_ceil(2 * LINE) + floats_lines(PAIR * pairs * capacity) + words_lines(pairs)
-}
-const fn tensor_lines(rows: usize, cols: usize) -> usize {
-    3 * mat_lines(rows, cols)
 }
 
 /// A stored tensor with its moments.
@@ -111,173 +127,233 @@ const fn tensor_lines(rows: usize, cols: usize) -> usize {
 pub struct TensorMut<'a> {
     /// Parameters.
     pub p: MatMut<'a>,
-    /// Adam's first moments.
+    /// First moments.
     pub m: MatMut<'a>,
-    /// Adam's second moments.
+    /// Second moments.
     pub v: MatMut<'a>,
 }
 
-impl TensorMut<'_> {
+impl<'a> TensorMut<'a> {
     /// The same tensor for a shorter time.
     pub fn reborrow(&mut self) -> TensorMut<'_> {
         TensorMut { p: self.p.reborrow(), m: self.m.reborrow(), v: self.v.reborrow() }
     }
+    /// The first `at` rows, and the rest.
+    pub fn split_rows(self, at: usize) -> (Self, Self) {
+        let ((p, p_rest), (m, m_rest), (v, v_rest)) =
+            (self.p.split_rows(at), self.m.split_rows(at), self.v.split_rows(at));
+        (TensorMut { p, m, v }, TensorMut { p: p_rest, m: m_rest, v: v_rest })
+    }
+    /// The first `at` columns, and the rest.
+    pub fn split_cols(self, at: usize) -> (Self, Self) {
+        let ((p, p_rest), (m, m_rest), (v, v_rest)) =
+            (self.p.split_cols(at), self.m.split_cols(at), self.v.split_cols(at));
+        (TensorMut { p, m, v }, TensorMut { p: p_rest, m: m_rest, v: v_rest })
+    }
 }
 
-/// Declares an arena once: its struct, its size, and the carving.
-macro_rules! arena {
-    (
-        $(#[$doc:meta])* $name:ident
-        $($(#[$field_doc:meta])* $field:ident: $kind:ident($type:ty, $lines:ident, |$s:ident| $($size:expr),+);)+
-    ) => {
-        $(#[$doc])*
-        #[derive(Debug)]
-        pub struct $name<'a> { $($(#[$field_doc])* pub $field: $type,)+ }
-
-        impl<'a> $name<'a> {
-            /// Lines of the arena of `sizes`: a constant function, so that an arena can be a static array.
-            pub const fn lines(sizes: &Sizes) -> usize {
-                let mut sum = 0;
-                $(let $s = sizes; let _ = $s; sum += $lines($($size),+);)+
-                sum
-            }
-            /// Cuts `memory` into the pieces of `sizes`.
-            pub fn carve(memory: &'a mut [Line], sizes: &Sizes) -> $name<'a> {
-                let mut carver = Carver { rest: memory };
-                $name { $($field: { let $s = sizes; let _ = $s; carver.$kind($($size),+) },)+ }
-            }
-        }
-    };
-}
-
-arena! {
-    /// What a generator needs to sample: its parameters, and room for one batch.
-    SamplerArena
-    /// generator.hidden.weight, [latent, hidden].
-    hidden_weight: mat(MatMut<'a>, mat_lines, |s| s.latent, s.generator_hidden);
-    /// generator.hidden.bias, one row.
-    hidden_bias: mat(MatMut<'a>, mat_lines, |s| 1, s.generator_hidden);
-    /// generator.out.weight, [hidden, pixels].
-    out_weight: mat(MatMut<'a>, mat_lines, |s| s.generator_hidden, s.pixels);
-    /// generator.out.bias, one row.
-    out_bias: mat(MatMut<'a>, mat_lines, |s| 1, s.pixels);
+/// Where everything of a run lies that does not belong to one owner. Names are those of [`trainer`](crate::trainer).
+#[derive(Clone, Copy, Debug)]
+pub struct Layout {
+    /// Every tensor as it is stored: parameters, first moments, second moments.
+    pub tensors: [[Place; 3]; 8],
+    /// The current epoch's permutation, one row of u32s.
+    pub order: Place,
+    /// How many images the next step has (0: there is none), and which; one row of u32s.
+    pub batch: Place,
     /// Noise, [batch, latent].
-    z: mat(MatMut<'a>, mat_lines, |s| s.batch, s.latent);
-    /// Hidden values, [batch, hidden].
-    hidden: mat(MatMut<'a>, mat_lines, |s| s.batch, s.generator_hidden);
-    /// The non-zero ones by image.
-    hidden_lists: lists(ListsMut<'a>, lists_lines, |s| s.batch, s.generator_hidden);
-    /// Generated images, [batch, pixels].
-    fake: mat(MatMut<'a>, mat_lines, |s| s.batch, s.pixels);
-}
-
-arena! {
-    /// Everything that a run reads and writes, but the data set.
-    Arena
-    /// generator.hidden.weight, [latent, hidden].
-    g_hidden_weight: tensor(TensorMut<'a>, tensor_lines, |s| s.latent, s.generator_hidden);
-    /// generator.hidden.bias, one row.
-    g_hidden_bias: tensor(TensorMut<'a>, tensor_lines, |s| 1, s.generator_hidden);
-    /// generator.out.weight, [hidden, pixels].
-    g_out_weight: tensor(TensorMut<'a>, tensor_lines, |s| s.generator_hidden, s.pixels);
-    /// generator.out.bias, one row.
-    g_out_bias: tensor(TensorMut<'a>, tensor_lines, |s| 1, s.pixels);
-    /// discriminator.hidden.weight, [pixels, hidden].
-    d_hidden_weight: tensor(TensorMut<'a>, tensor_lines, |s| s.pixels, s.discriminator_hidden);
-    /// discriminator.hidden.bias, one row.
-    d_hidden_bias: tensor(TensorMut<'a>, tensor_lines, |s| 1, s.discriminator_hidden);
-    /// discriminator.out.weight transposed, one row.
-    d_out_weight_t: tensor(TensorMut<'a>, tensor_lines, |s| 1, s.discriminator_hidden);
-    /// discriminator.out.bias, one value.
-    d_out_bias: tensor(TensorMut<'a>, tensor_lines, |s| 1, 1);
-    /// The current epoch's permutation.
-    order: words(&'a mut [u32], words_lines, |s| s.images);
-    /// The images of the step.
-    batch: words(&'a mut [u32], words_lines, |s| s.batch);
-    /// The generator's output weight transposed, [pixels, hidden]: a copy of what it is before the step's update.
-    g_out_weight_t: mat(MatMut<'a>, mat_lines, |s| s.pixels, s.generator_hidden);
-    /// The discriminator's hidden weight transposed, [hidden, pixels]: such a copy.
-    d_hidden_weight_t: mat(MatMut<'a>, mat_lines, |s| s.discriminator_hidden, s.pixels);
-    /// Real images, [batch, pixels].
-    real: mat(MatMut<'a>, mat_lines, |s| s.batch, s.pixels);
-    /// Noise, [batch, latent].
-    z: mat(MatMut<'a>, mat_lines, |s| s.batch, s.latent);
+    pub z: Place,
     /// The generator's hidden values, [batch, hidden].
-    g_hidden: mat(MatMut<'a>, mat_lines, |s| s.batch, s.generator_hidden);
-    /// Generated images, [batch, pixels].
-    fake: mat(MatMut<'a>, mat_lines, |s| s.batch, s.pixels);
+    pub h: Place,
     /// The discriminator's hidden values of real images, [batch, hidden].
-    d_hidden_real: mat(MatMut<'a>, mat_lines, |s| s.batch, s.discriminator_hidden);
+    pub r: Place,
     /// The same of generated images.
-    d_hidden_fake: mat(MatMut<'a>, mat_lines, |s| s.batch, s.discriminator_hidden);
-    /// Per-row values of the loss.
-    rows: loss_rows(LossRows<'a>, loss_rows_lines, |s| s.batch);
-    /// ∂(D loss)/∂(hidden of real images before its ReLU), [batch, hidden].
-    dd_hidden_real: mat(MatMut<'a>, mat_lines, |s| s.batch, s.discriminator_hidden);
-    /// The same of generated images.
-    dd_hidden_fake: mat(MatMut<'a>, mat_lines, |s| s.batch, s.discriminator_hidden);
-    /// ∂(G loss)/∂(D's hidden of generated images before its ReLU), [batch, hidden].
-    dg_d_hidden: mat(MatMut<'a>, mat_lines, |s| s.batch, s.discriminator_hidden);
-    /// ∂(G loss)/∂(generated pixels before their sigmoid), [batch, pixels].
-    d_fake: mat(MatMut<'a>, mat_lines, |s| s.batch, s.pixels);
-    /// ∂(G loss)/∂(G's hidden before its ReLU), [batch, hidden].
-    dg_hidden: mat(MatMut<'a>, mat_lines, |s| s.batch, s.generator_hidden);
-    /// Non-zero pixels by image: of the real images, then of the generated ones, then of `d_fake`.
-    by_image: lists(ListsMut<'a>, lists_lines, |s| s.batch, s.pixels);
-    /// Non-zero pixels of the real images by pixel.
-    real_by_pixel: lists(ListsMut<'a>, lists_lines, |s| s.pixels, s.batch);
-    /// Those of the generated images.
-    fake_by_pixel: lists(ListsMut<'a>, lists_lines, |s| s.pixels, s.batch);
-    /// Non-zero values of `g_hidden` by image.
-    g_hidden_by_image: lists(ListsMut<'a>, lists_lines, |s| s.batch, s.generator_hidden);
-    /// The same by unit.
-    g_hidden_by_unit: lists(ListsMut<'a>, lists_lines, |s| s.generator_hidden, s.batch);
-    /// Non-zero values of `dg_d_hidden` by image.
-    dg_d_hidden_by_image: lists(ListsMut<'a>, lists_lines, |s| s.batch, s.discriminator_hidden);
-    /// Gradient of generator.out.bias.
-    d_g_out_bias: floats(&'a mut [f32], floats_lines, |s| s.pixels);
+    pub f: Place,
+    /// ∂(G loss)/∂(h before its ReLU), [batch, hidden].
+    pub dh: Place,
+    /// discriminator.out.weight as it was before the step, one row.
+    pub v2: Place,
+    /// d_r, one value per row of the batch.
+    pub d_r: Place,
+    /// d_f, and d_g, one value each per row of the batch.
+    pub d_f: Place,
+    /// l_r, and l_f.
+    pub logits: Place,
+    /// D's loss terms of real images, of generated ones, and G's.
+    pub losses: Place,
+    /// d_r, d_f and d_g, while they are made.
+    pub d_logits: Place,
     /// Gradient of generator.hidden.bias.
-    d_g_hidden_bias: floats(&'a mut [f32], floats_lines, |s| s.generator_hidden);
+    pub db1: Place,
     /// Gradient of discriminator.hidden.bias.
-    d_d_hidden_bias: floats(&'a mut [f32], floats_lines, |s| s.discriminator_hidden);
+    pub dc1: Place,
+    /// Lines of the flags of the relays, after all of that.
+    pub flags: usize,
+    /// The first line of the owners' memory.
+    pub own: usize,
 }
 
-/// Values per row of a batch: logits, losses, ∂loss/∂logit.
-#[derive(Debug)]
-pub struct LossRows<'a> {
-    /// Logits of real images.
-    pub logits_real: &'a mut [f32],
-    /// Logits of generated images.
-    pub logits_fake: &'a mut [f32],
-    /// D's loss terms of real images.
-    pub loss_real: &'a mut [f32],
-    /// D's loss terms of generated images.
-    pub loss_fake: &'a mut [f32],
-    /// G's loss terms.
-    pub loss_generator: &'a mut [f32],
-    /// ∂(D loss)/∂(logits of real images), a row.
-    pub d_real: MatMut<'a>,
-    /// ∂(D loss)/∂(logits of generated images), a row.
-    pub d_fake: MatMut<'a>,
-    /// ∂(G loss)/∂(logits of generated images), a row.
-    pub d_generator: MatMut<'a>,
+impl Layout {
+    /// The layout of `sizes`.
+    pub const fn new(sizes: &Sizes) -> Layout {
+        let mut plan = Planner(0);
+        let nowhere = Place { first: 0, rows: 0, cols: 0 };
+        let mut tensors = [[nowhere; 3]; 8];
+        let mut i = 0;
+        while i < 8 {
+            let [rows, cols] = Tensor::ALL[i].stored_dims(sizes);
+            tensors[i] = [plan.mat(rows, cols), plan.mat(rows, cols), plan.mat(rows, cols)];
+            i += 1;
+        }
+        let (batch, g_hidden, d_hidden) = (sizes.batch, sizes.generator_hidden, sizes.discriminator_hidden);
+        let flags = Self::flags(sizes.most_owners(), BLOCKS);
+        Layout {
+            tensors,
+            order: plan.mat(1, sizes.images),
+            batch: plan.mat(1, 1 + batch),
+            z: plan.mat(batch, sizes.latent),
+            h: plan.mat(batch, g_hidden),
+            r: plan.mat(batch, d_hidden),
+            f: plan.mat(batch, d_hidden),
+            dh: plan.mat(batch, g_hidden),
+            v2: plan.mat(1, d_hidden),
+            d_r: plan.mat(1, batch),
+            d_f: plan.mat(2, batch),
+            logits: plan.mat(2, batch),
+            losses: plan.mat(3, batch),
+            d_logits: plan.mat(3, batch),
+            db1: plan.mat(1, g_hidden),
+            dc1: plan.mat(1, d_hidden),
+            flags,
+            own: plan.0 + flags,
+        }
+    }
+
+    /// Lines of the flags: of three relays in blocks, and of five in one.
+    const fn flags(owners: usize, blocks: usize) -> usize {
+        3 * flag_lines(owners, blocks) + 5 * flag_lines(owners, 1)
+    }
+
+    /// Lines of the arena of `sizes`: a constant function, so that an arena can be a static array. They suffice for any
+    /// number of owners.
+    pub const fn arena_lines(sizes: &Sizes) -> usize {
+        let (mut most, mut owners) = (0, 1);
+        while owners <= sizes.most_owners() {
+            let (mut sum, mut owner) = (0, 0);
+            while owner < owners {
+                let pixels = sizes.pixels_of(owner, owners);
+                sum += OwnLayout::new(sizes, pixels.end - pixels.start).lines;
+                owner += 1;
+            }
+            most = max(most, sum);
+            owners += 1;
+        }
+        Layout::new(sizes).own + most
+    }
 }
 
-const fn loss_rows_lines(batch: usize) -> usize {
-    5 * floats_lines(batch) + 3 * mat_lines(1, batch)
+/// Rows of a weight whose gradient is made at a time.
+pub const GRADIENT_ROWS: usize = 66;
+/// Its columns at most.
+pub const GRADIENT_COLUMNS: usize = 128;
+
+/// Where everything lies in the memory of one owner.
+#[derive(Clone, Copy, Debug)]
+pub struct OwnLayout {
+    /// generator.out.weight, transposed back to [hidden, pixels].
+    pub w2: Place,
+    /// discriminator.hidden.weight transposed, [hidden, pixels].
+    pub v1_t: Place,
+    /// Real images, [batch, pixels].
+    pub x: Place,
+    /// Generated images, [batch, pixels].
+    pub y: Place,
+    /// ∂(G loss)/∂(y before its sigmoid), [batch, pixels].
+    pub dy: Place,
+    /// ∂(D loss)/∂(r before its ReLU), [batch, hidden].
+    pub dr: Place,
+    /// ∂(D loss)/∂(f before its ReLU), [batch, hidden].
+    pub df: Place,
+    /// ∂(G loss)/∂(f before its ReLU), [batch, hidden].
+    pub dg: Place,
+    /// Gradient of generator.out.bias, one row.
+    pub db2: Place,
+    /// A piece of a weight's gradient.
+    pub gradient: Place,
+    /// Terms of x, then of y, then of dy, by image.
+    pub by_image: ListPlace,
+    /// Terms of h, then of dg, by image.
+    pub by_unit: ListPlace,
+    /// Terms of x, then of dy, by pixel.
+    pub x_by_pixel: ListPlace,
+    /// Terms of y by pixel.
+    pub y_by_pixel: ListPlace,
+    /// Lines of all of it.
+    pub lines: usize,
 }
 
-impl<'a> Carver<'a> {
-    fn loss_rows(&mut self, batch: usize) -> LossRows<'a> {
-        LossRows {
-            logits_real: self.floats(batch),
-            logits_fake: self.floats(batch),
-            loss_real: self.floats(batch),
-            loss_fake: self.floats(batch),
-            loss_generator: self.floats(batch),
-            d_real: self.mat(1, batch),
-            d_fake: self.mat(1, batch),
-            d_generator: self.mat(1, batch),
+impl OwnLayout {
+    /// The layout for the owner of so many pixels.
+    pub const fn new(sizes: &Sizes, pixels: usize) -> OwnLayout {
+        let mut plan = Planner(0);
+        let (batch, g_hidden, d_hidden) = (sizes.batch, sizes.generator_hidden, sizes.discriminator_hidden);
+        OwnLayout {
+            w2: plan.mat(g_hidden, pixels),
+            v1_t: plan.mat(d_hidden, pixels),
+            x: plan.mat(batch, pixels),
+            y: plan.mat(batch, pixels),
+            dy: plan.mat(batch, pixels),
+            dr: plan.mat(batch, d_hidden),
+            df: plan.mat(batch, d_hidden),
+            dg: plan.mat(batch, d_hidden),
+            db2: plan.mat(1, pixels),
+            gradient: plan.mat(GRADIENT_ROWS, GRADIENT_COLUMNS),
+            by_image: plan.lists(batch, pixels),
+            by_unit: plan.lists(batch, max(g_hidden, d_hidden)),
+            x_by_pixel: plan.lists(pixels, batch),
+            y_by_pixel: plan.lists(pixels, batch),
+            lines: plan.0,
+        }
+    }
+}
+
+/// Where everything lies that a generator alone needs to sample, its weights row-major.
+#[derive(Clone, Copy, Debug)]
+pub struct SamplerLayout {
+    /// generator.hidden.weight, [latent, hidden].
+    pub w1: Place,
+    /// generator.hidden.bias, one row.
+    pub b1: Place,
+    /// generator.out.weight, [hidden, pixels].
+    pub w2: Place,
+    /// generator.out.bias, one row.
+    pub b2: Place,
+    /// Noise, [batch, latent].
+    pub z: Place,
+    /// Hidden values, [batch, hidden].
+    pub h: Place,
+    /// Generated images, [batch, pixels].
+    pub y: Place,
+    /// Terms of h by image.
+    pub by_unit: ListPlace,
+    /// Lines of all of it.
+    pub lines: usize,
+}
+
+impl SamplerLayout {
+    /// The layout of `sizes`.
+    pub const fn new(sizes: &Sizes) -> SamplerLayout {
+        let mut plan = Planner(0);
+        SamplerLayout {
+            w1: plan.mat(sizes.latent, sizes.generator_hidden),
+            b1: plan.mat(1, sizes.generator_hidden),
+            w2: plan.mat(sizes.generator_hidden, sizes.pixels),
+            b2: plan.mat(1, sizes.pixels),
+            z: plan.mat(sizes.batch, sizes.latent),
+            h: plan.mat(sizes.batch, sizes.generator_hidden),
+            y: plan.mat(sizes.batch, sizes.pixels),
+            by_unit: plan.lists(sizes.batch, sizes.generator_hidden),
+            lines: plan.0,
         }
     }
 }
@@ -287,161 +363,35 @@ impl<'a> Carver<'a> {
 /// # Errors
 /// [`Error::Environment`] if it cannot.
 pub fn arena_lines(sizes: &Sizes) -> Result<usize, Error> {
-    // No piece has more than four times the largest product of two sizes, there are fewer than 2⁷ pieces.
-    let largest = sizes.pixels.max(sizes.hidden_max()).max(sizes.batch).max(sizes.latent).max(LINE * 3);
-    debug_assert!(largest <= MAX_SIZE);
+    // No piece has more than sixteen times the largest product of two sizes, there are fewer than 2⁷ pieces, and those of
+    // hidden values stand once for every owner.
+    let hidden = sizes.generator_hidden.max(sizes.discriminator_hidden);
+    let largest = sizes.pixels.max(hidden).max(sizes.batch).max(sizes.latent).max(LINE * 9);
+    debug_assert!(largest <= MAX_SIZE.max(LINE * 9));
     let bound = (2 * largest).checked_mul(2 * largest).and_then(|n| n.checked_add(sizes.images));
-    match bound.and_then(|n| n.checked_mul(4 << 7)) {
-        Some(bytes) if bytes <= isize::MAX as usize => Ok(Arena::lines(sizes)),
+    match bound.and_then(|n| n.checked_mul((4 << 7) * MOST_WORKERS)) {
+        Some(bytes) if bytes <= isize::MAX as usize => Ok(Layout::arena_lines(sizes)),
         _ => Err(Error::environment("the run's memory is beyond this machine's address space")),
     }
 }
 
-/// One of the eight tensors, in canonical order: G before D, layer by layer, weight before bias.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub enum Tensor {
-    GeneratorHiddenWeight,
-    GeneratorHiddenBias,
-    GeneratorOutWeight,
-    GeneratorOutBias,
-    DiscriminatorHiddenWeight,
-    DiscriminatorHiddenBias,
-    DiscriminatorOutWeight,
-    DiscriminatorOutBias,
-}
-
-impl Tensor {
-    /// All tensors in canonical order.
-    pub const ALL: [Tensor; 8] = [
-        Tensor::GeneratorHiddenWeight,
-        Tensor::GeneratorHiddenBias,
-        Tensor::GeneratorOutWeight,
-        Tensor::GeneratorOutBias,
-        Tensor::DiscriminatorHiddenWeight,
-        Tensor::DiscriminatorHiddenBias,
-        Tensor::DiscriminatorOutWeight,
-        Tensor::DiscriminatorOutBias,
-    ];
-
-    /// The name in files.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Tensor::GeneratorHiddenWeight => "generator.hidden.weight",
-            Tensor::GeneratorHiddenBias => "generator.hidden.bias",
-            Tensor::GeneratorOutWeight => "generator.out.weight",
-            Tensor::GeneratorOutBias => "generator.out.bias",
-            Tensor::DiscriminatorHiddenWeight => "discriminator.hidden.weight",
-            Tensor::DiscriminatorHiddenBias => "discriminator.hidden.bias",
-            Tensor::DiscriminatorOutWeight => "discriminator.out.weight",
-            Tensor::DiscriminatorOutBias => "discriminator.out.bias",
-        }
-    }
-
-    /// Whether it is a bias: one dimension.
-    pub const fn is_bias(self) -> bool {
-        self as usize % 2 == 1
-    }
-
-    /// Rows and columns in canonical order; a bias is one row.
-    pub const fn dims(self, sizes: &Sizes) -> [usize; 2] {
-        match self {
-            Tensor::GeneratorHiddenWeight => [sizes.latent, sizes.generator_hidden],
-            Tensor::GeneratorHiddenBias => [1, sizes.generator_hidden],
-            Tensor::GeneratorOutWeight => [sizes.generator_hidden, sizes.pixels],
-            Tensor::GeneratorOutBias => [1, sizes.pixels],
-            Tensor::DiscriminatorHiddenWeight => [sizes.pixels, sizes.discriminator_hidden],
-            Tensor::DiscriminatorHiddenBias => [1, sizes.discriminator_hidden],
-            Tensor::DiscriminatorOutWeight => [sizes.discriminator_hidden, 1],
-            Tensor::DiscriminatorOutBias => [1, 1],
-        }
-    }
-
-    /// Whether it is stored transposed.
-    const fn is_transposed(self) -> bool {
-        matches!(self, Tensor::DiscriminatorOutWeight)
-    }
-}
-
-/// A tensor's parameters, or one of its moments, in canonical order whatever the storage.
-#[derive(Clone, Copy, Debug)]
-pub struct TensorView<'a> {
-    stored: Mat<'a>,
-    transposed: bool,
-    bias: bool,
-}
-
-impl TensorView<'_> {
-    /// Rows and columns; a bias is one row.
-    pub fn dims(&self) -> [usize; 2] {
-        let (rows, cols) = (self.stored.rows(), self.stored.cols());
-        if self.transposed { [cols, rows] } else { [rows, cols] }
-    }
-    /// Whether it has one dimension.
-    pub fn is_bias(&self) -> bool {
-        self.bias
-    }
-    /// Number of values.
-    pub fn count(&self) -> usize {
-        self.stored.rows() * self.stored.cols()
-    }
-    /// The value in row `i`, column `j`.
-    pub fn at(&self, i: usize, j: usize) -> f32 {
-        if self.transposed { self.stored.row(j)[i] } else { self.stored.row(i)[j] }
-    }
-    /// All values, row-major.
-    pub fn values(&self) -> impl Iterator<Item = f32> + '_ {
-        let [rows, cols] = self.dims();
-        (0..rows).flat_map(move |i| (0..cols).map(move |j| self.at(i, j)))
-    }
-}
-
-/// Which part of a tensor's state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
-    /// The parameters.
-    Parameter,
-    /// Adam's first moments.
-    AdamM,
-    /// Adam's second moments.
-    AdamV,
-}
-
-impl Part {
-    /// Whether a step can leave the value `x` behind in this part of a tensor.
-    pub fn admits(self, x: f32) -> bool {
-        match self {
-            Part::Parameter => in_bounds(x, 0.0, 0.0),
-            Part::AdamM => in_bounds(0.0, x, 0.0),
-            Part::AdamV => in_bounds(0.0, 0.0, x) && x.is_sign_positive(),
-        }
-    }
-}
-
-impl<'a> Arena<'a> {
-    /// The storage of a tensor.
-    pub fn tensor_mut(&mut self, tensor: Tensor) -> &mut TensorMut<'a> {
-        match tensor {
-            Tensor::GeneratorHiddenWeight => &mut self.g_hidden_weight,
-            Tensor::GeneratorHiddenBias => &mut self.g_hidden_bias,
-            Tensor::GeneratorOutWeight => &mut self.g_out_weight,
-            Tensor::GeneratorOutBias => &mut self.g_out_bias,
-            Tensor::DiscriminatorHiddenWeight => &mut self.d_hidden_weight,
-            Tensor::DiscriminatorHiddenBias => &mut self.d_hidden_bias,
-            Tensor::DiscriminatorOutWeight => &mut self.d_out_weight_t,
-            Tensor::DiscriminatorOutBias => &mut self.d_out_bias,
-        }
+impl Layout {
+    /// Part of a tensor in `memory`.
+    pub fn view<'a>(&self, memory: &'a [Line], tensor: Tensor, part: Part) -> TensorView<'a> {
+        let stored = self.tensors[tensor as usize][part as usize].of(memory);
+        TensorView::new(tensor, stored)
     }
 
     /// Sets every value of part of a tensor, in canonical order.
-    pub fn fill(&mut self, tensor: Tensor, part: Part, mut next: impl FnMut() -> f32) {
-        let [rows, cols] = self.view(tensor, part).dims();
-        let stored = self.tensor_mut(tensor);
-        let stored = match part {
-            Part::Parameter => &mut stored.p,
-            Part::AdamM => &mut stored.m,
-            Part::AdamV => &mut stored.v,
-        };
+    pub(crate) fn fill(
+        &self,
+        memory: &mut [Line],
+        tensor: Tensor,
+        part: Part,
+        mut next: impl FnMut() -> f32,
+    ) {
+        let [rows, cols] = self.view(memory, tensor, part).dims();
+        let mut stored = self.tensors[tensor as usize][part as usize].of_mut::<f32>(memory);
         for i in 0..rows {
             for j in 0..cols {
                 let (row, col) = if tensor.is_transposed() { (j, i) } else { (i, j) };
@@ -450,32 +400,21 @@ impl<'a> Arena<'a> {
         }
     }
 
-    /// A view of part of a tensor.
-    pub fn view(&mut self, tensor: Tensor, part: Part) -> TensorView<'_> {
-        let stored = self.tensor_mut(tensor);
-        let stored = match part {
-            Part::Parameter => stored.p.view(),
-            Part::AdamM => stored.m.view(),
-            Part::AdamV => stored.v.view(),
-        };
-        TensorView { stored, transposed: tensor.is_transposed(), bias: tensor.is_bias() }
-    }
-
     /// The state before the first step: weights N(0, σ) with σ = 1/√(fan_in/2) in row-major order, both normals of a
     /// pair in turn; biases and moments 0.
-    pub fn initialise(&mut self, seed: u64) {
+    pub(crate) fn initialise(&self, memory: &mut [Line], seed: u64) {
         for tensor in Tensor::ALL {
-            for part in [Part::Parameter, Part::AdamM, Part::AdamV] {
-                self.fill(tensor, part, || 0.0);
+            for part in Part::ALL {
+                self.fill(memory, tensor, part, || 0.0);
             }
             if tensor.is_bias() {
                 continue;
             }
-            let [fan_in, _] = self.view(tensor, Part::Parameter).dims();
+            let [fan_in, _] = self.view(memory, tensor, Part::Parameter).dims();
             let sigma = 1.0 / sqrt(fan_in as f64 / 2.0);
             let mut stream = Stream::new(seed, Purpose::Init(tensor as u64));
             let (mut n, mut pair) = (0, [0.0; 2]);
-            self.fill(tensor, Part::Parameter, || {
+            self.fill(memory, tensor, Part::Parameter, || {
                 if n % 2 == 0 {
                     pair = stream.normal_pair(sigma);
                 }

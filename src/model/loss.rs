@@ -6,10 +6,9 @@ use crate::kernels::Isa;
 use crate::kernels::dense::CrossEntropy;
 use crate::kernels::reference::sigmoid;
 
-/// Loss terms of the rows and ∂(mean loss)/∂logit, for one kind of target.
-pub fn backward(isa: Isa, logits: &[f32], real: bool, loss: &mut [f32], d_logits: &mut [f32]) {
-    let count = logits.len() as f32;
-    isa.run(CrossEntropy { logits, real, count, loss, d_logits });
+/// Loss terms of some rows of a batch and ∂(mean loss)/∂logit, for one kind of target.
+pub fn backward(isa: Isa, logits: &[f32], real: bool, batch: usize, loss: &mut [f32], d_logits: &mut [f32]) {
+    isa.run(CrossEntropy { logits, real, count: batch as f32, loss, d_logits });
 }
 
 /// The mean of σ(logit): ascending adds in f64, rounded once.

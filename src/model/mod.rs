@@ -1,13 +1,17 @@
 //! The two networks: their tensors and memory, their forward and backward passes, the losses. Uses `kernels`,
-//! [`parallel`](crate::parallel), `rng` and [`config`](crate::config).
+//! [`parallel`](crate::parallel), `rng`, `data` and [`config`](crate::config).
 //!
-//! Both large weights are stored by input, `[inputs, outputs]`, so that lanes are outputs; the products that go backward
-//! take a transposed copy. A row of an operand is an image, and its zeros (black pixels, hidden units that did not fire)
-//! are left out wherever that is the faster way.
+//! Each network is a hidden and an output layer. The generator's output layer and the discriminator's hidden layer are
+//! shared out by pixels: an owner has the rows of their weights that belong to its pixels, and so everything about those
+//! pixels. A row of an operand is an image, and its zeros (black pixels, hidden units that did not fire) are left out
+//! wherever that is the faster way.
 
 pub mod discriminator;
 pub mod generator;
 pub mod layers;
 pub mod layout;
 pub mod loss;
+pub mod phase;
+pub mod sizes;
+pub mod tensor;
 pub mod update;

@@ -1,5 +1,5 @@
-//! Training: [`Trainer::step_watched`] is the algorithm on one screen. Uses everything above it: `config`, `parallel`,
-//! `kernels`, `rng`, `data`, `model`.
+//! Training: `owner.rs` has the step on one screen, as the owner of some pixels runs it. Uses everything above it: `config`,
+//! `parallel`, `kernels`, `rng`, `data`, `model`.
 //!
 //! # The state before the first step
 //!
@@ -40,34 +40,68 @@
 //!
 //! Then every parameter takes Adam's update ([`adam`](crate::kernels::reference::adam)) with the constants of step t.
 
-mod phase;
+//!
+//! # Who owns what
+//!
+//! A run on several threads is one program for each of them: work is owned. A line that two cores write, or that one writes
+//! after the other one has read it, costs them ten times as much as a line of their own, where they share no cache.
+//!
+//! ```text
+//! every owner   a range of pixels, whole cache lines of them: the rows of V1 and of W2ᵀ, b2, their moments, copies of W2 and
+//!               V1ᵀ as they are before the step; x, y, dy; dr, df, dg, for itself, of 3 numbers per image and a mask
+//! the last one  fewer pixels, and what is not about pixels: batches, z, W1, b1, h; c1, V2, c2, logits, losses
+//! ```
+//!
+//! So x, y, dy, both large products with pixels as results and both large updates are local. Three sums run over all pixels:
+//! r, f and dh. Each is one chain (rule 2), so an owner goes on where the one before it stopped: the accumulators go from
+//! owner to owner, a block of rows at a time, which makes the owners a pipeline.
+//!
+//! # Who waits for whom
+//!
+//! ```text
+//!        first owner                  …    last owner
+//! batch  ←──────────────────────────────── announced in the step before
+//! x      own pixels                        own pixels; then z, h, a copy of V2 → all
+//! r      chain ── block by block ─────────→ chain, relu, l_r, d_r → all
+//! y      needs h                           needs h
+//! f      chain ── block by block ─────────→ chain, relu, l_f, d_f, d_g → all; the losses → the host; the next batch
+//!        terms of y by pixel               (made before the chain came)
+//! dr     needs r, d_r, V2                  the same; then c1, V2, c2
+//! df dg  needs f, d_f, V2                  the same; then V1
+//! dh     dy, chain ── block by block ─────→ dy, chain, relu
+//!        V1, W2, b2                        W2, b2; then W1, b1 from dh
+//! ```
+//!
+//! Nobody waits for a barrier. What a [`relay`](crate::kernels::relay) carries may be written again when all have read it.
+//! One owner is the same program with nobody to wait for. How many there are changes no bit.
+
+mod owner;
 mod sampler;
 mod state;
 
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::ops::ControlFlow;
+use core::sync::atomic::AtomicBool;
 
-pub use phase::{Phase, Watch, Work};
 pub use sampler::Sampler;
 pub use state::Digest;
 
 use crate::config::Config;
 use crate::data::Images;
-use crate::data::PIXEL;
 use crate::data::batches::Epoch;
 use crate::error::Error;
 use crate::kernels::Isa;
-use crate::kernels::gemm::Left;
-use crate::kernels::reference::AdamRates;
-use crate::kernels::tiles::{Line, MatMut};
-use crate::model::discriminator;
-use crate::model::generator::{self, Sampling};
-use crate::model::layers;
+use crate::kernels::tiles::{Line, Mat};
+use crate::kernels::transpose::Transpose;
+use crate::model::generator::{self, Room, Weights};
+use crate::model::layers::Ops;
 pub use crate::model::layers::Zeros;
-use crate::model::layout::{Arena, Part, Sizes, Tensor, TensorView, arena_lines};
+use crate::model::layout::{Carver, Layout, OwnLayout, arena_lines};
 use crate::model::loss;
-use crate::model::update::Update;
-use crate::parallel::{Join, for_each_block};
-use crate::rng::Purpose;
+pub use crate::model::phase::{Phase, Watch, Work};
+use crate::model::sizes::Sizes;
+use crate::model::tensor::{Part, Tensor, TensorView};
+use crate::parallel::{MOST_WORKERS, Meeting, Team};
+use owner::{Owner, Run, Shares};
 
 /// What a step reports.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -88,12 +122,41 @@ pub struct Trainer<'a, M> {
     config: Config,
     isa: Isa,
     zeros: Zeros,
+    owners: usize,
     sizes: Sizes,
     images: Images<'a>,
     epoch: Epoch,
     step: u64,
-    diverged: bool,
+    condition: Condition,
     memory: M,
+}
+
+/// What can be done with a state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Condition {
+    Good,
+    Diverged,
+    /// A worker has panicked in the middle of a step.
+    Torn,
+}
+
+/// What the last step has left in memory beside the state.
+#[derive(Clone, Copy, Debug)]
+pub struct LastStep<'a> {
+    /// The numbers of its images among those that are trained on.
+    pub batch: &'a [u32],
+    /// Its noise, [batch, latent].
+    pub z: Mat<'a>,
+    /// The generator's hidden values, [batch, hidden].
+    pub h: Mat<'a>,
+    /// The discriminator's hidden values of real images, [batch, hidden].
+    pub r: Mat<'a>,
+    /// The same of generated images.
+    pub f: Mat<'a>,
+    /// The logits of real images.
+    pub l_r: &'a [f32],
+    /// The logits of generated images.
+    pub l_f: &'a [f32],
 }
 
 #[cfg(feature = "std")]
@@ -110,7 +173,7 @@ impl<'a> Trainer<'a, Box<[Line]>> {
     }
 }
 
-impl<'a, M: AsMut<[Line]>> Trainer<'a, M> {
+impl<'a, M: AsRef<[Line]> + AsMut<[Line]>> Trainer<'a, M> {
     /// The lines of 64 bytes that [`Trainer::in_memory`] needs; `images` is the whole set, held-out images included.
     ///
     /// # Errors
@@ -139,20 +202,22 @@ impl<'a, M: AsMut<[Line]>> Trainer<'a, M> {
     /// [`Error::Environment`] if `memory` is too short.
     pub fn in_memory(config: Config, images: Images<'a>, mut memory: M) -> Result<Self, Error> {
         let sizes = Self::sizes(&config, images)?;
-        if memory.as_mut().len() < arena_lines(&sizes)? {
+        let lines = arena_lines(&sizes)?;
+        if memory.as_mut().len() < lines || memory.as_ref().len() < lines {
             return Err(Error::environment("the arena is shorter than memory_lines"));
         }
-        Arena::carve(memory.as_mut(), &sizes).initialise(config.seed);
+        Layout::new(&sizes).initialise(memory.as_mut(), config.seed);
         let images = images.skip(config.validation);
         let mut trainer = Trainer {
             config,
             isa: Isa::Reference,
             zeros: Zeros::LeftOut,
+            owners: sizes.useful_owners(),
             sizes,
             images,
             epoch: Epoch::default(),
             step: 0,
-            diverged: false,
+            condition: Condition::Good,
             memory,
         };
         trainer.set_isa(Isa::best());
@@ -170,6 +235,135 @@ impl<'a, M: AsMut<[Line]>> Trainer<'a, M> {
         self.zeros = zeros;
     }
 
+    /// One step: both gradients from the parameters before it, then both updates. Allocates nothing on its own (a team may,
+    /// when it is entered), and takes at most 64 KiB of stack on each thread, whatever the sizes.
+    ///
+    /// Who has several threads gains most by [`Trainer::run`], which enters the team once for many steps.
+    ///
+    /// # Errors
+    /// As [`Trainer::run`].
+    pub fn step(&mut self, team: &impl Team) -> Result<StepStats, Error> {
+        let mut stats = StepStats { step: self.step, generator_loss: 0.0, discriminator_loss: 0.0 };
+        self.run(team, 1, |report| {
+            stats = report;
+            ControlFlow::Continue(())
+        })?;
+        Ok(stats)
+    }
+
+    /// So many steps, or fewer if `each` breaks off. It is told of every step when its losses are known, which is before
+    /// its updates; a step after which it breaks off is finished, and no other begun. It runs on one of the team's threads,
+    /// while the others go on with the step.
+    ///
+    /// # Errors
+    /// [`Error::Diverged`], then and at every later call; [`Error::Environment`] if a worker of the team does not come, in
+    /// which case nothing has happened, or has panicked, in which case the state is lost.
+    pub fn run(
+        &mut self,
+        team: &impl Team,
+        steps: u64,
+        mut each: impl FnMut(StepStats) -> ControlFlow<()> + Send,
+    ) -> Result<(), Error> {
+        self.run_watched(team, steps, &mut each, None)
+    }
+
+    /// As [`Trainer::run`], and tells `watch` which phase of a step has just ended and what it did, on the thread that ended
+    /// it. With [`Serial`](crate::Serial) phases come one after the other.
+    ///
+    /// # Errors
+    /// As [`Trainer::run`].
+    pub fn run_watched(
+        &mut self,
+        team: &impl Team,
+        steps: u64,
+        each: &mut (dyn FnMut(StepStats) -> ControlFlow<()> + Send),
+        watch: Option<&dyn Watch>,
+    ) -> Result<(), Error> {
+        self.check()?;
+        if steps == 0 {
+            return Ok(());
+        }
+        let n = self.useful_workers(team.workers());
+        let (meeting, diverged) = (Meeting::new(n), AtomicBool::new(false));
+        let run = Run {
+            config: &self.config,
+            images: self.images,
+            ops: Ops { isa: self.isa, zeros: self.zeros, watch },
+            meeting: &meeting,
+            diverged: &diverged,
+            first: self.step + 1,
+            last: self.step.saturating_add(steps),
+        };
+        let mut shares = Shares::new(run, &self.sizes, n, self.memory.as_mut(), &mut self.epoch, each);
+        let mut owners: [Option<Owner<'_>>; MOST_WORKERS] = core::array::from_fn(|_| shares.next());
+        // Until all have come back: a panic leaves this function here.
+        self.condition = Condition::Torn;
+        team.run(&mut owners[..n], |owner| owner.iter_mut().for_each(Owner::run));
+        let owners = owners.iter().flatten();
+        let done = owners.clone().map(|owner| owner.done).min().unwrap_or(0);
+        let diverged = owners.filter_map(|owner| owner.diverged).min();
+        if meeting.failed() {
+            return self.check();
+        }
+        self.condition = Condition::Good;
+        if meeting.missed() {
+            return Err(Error::environment("not all workers of the team came within 10 seconds"));
+        }
+        self.step += done;
+        if let Some(step) = diverged {
+            (self.step, self.condition) = (step, Condition::Diverged);
+        }
+        self.check()
+    }
+
+    /// Generates images `first..first + out.len()/image_size` of the samples of `seed`, a byte per pixel, white ink on
+    /// black as in MNIST. An image depends on the weights, the seed and its index alone.
+    ///
+    /// # Errors
+    /// [`Error::Diverged`] after divergence; [`Error::Usage`] if `out` is not a whole number of images.
+    pub fn sample(&mut self, team: &impl Team, seed: u64, first: u64, out: &mut [u8]) -> Result<(), Error> {
+        self.check()?;
+        if !out.len().is_multiple_of(self.sizes.pixels) {
+            return Err(Error::usage("out", "expected a whole number of images"));
+        }
+        let (layout, own) = (Layout::new(&self.sizes), OwnLayout::new(&self.sizes, self.sizes.pixels));
+        let ops = Ops { isa: self.isa, zeros: Zeros::LeftOut, watch: None };
+        let (shared, memory) = self.memory.as_mut().split_at_mut(layout.own);
+        let (mut shared, mut memory) = (Carver::new(shared), Carver::new(memory));
+        let [w1, b1, w2_t, b2] =
+            core::array::from_fn(|i| shared.mat::<f32>(layout.tensors[i][Part::Parameter as usize]));
+        let mut w2 = memory.mat(own.w2);
+        self.isa.run(Transpose { from: w2_t.view(), to: w2.reborrow() });
+        let weights = Weights { w1: w1.view(), b1: b1.row(0), w2: w2.view(), b2: b2.row(0) };
+        let (z, h, y) = (shared.mat(layout.z), shared.mat(layout.h), memory.mat(own.y));
+        let room = Room { z, h, y, terms: memory.lists(own.by_unit) };
+        generator::sample(team, &ops, weights, room, (seed, first), out);
+        Ok(())
+    }
+
+    /// Shares steps out among so many workers at most, however little each then has to do, as long as it has 48 pixels on
+    /// average: to measure what sharing out gains. The bits are the same.
+    pub fn set_owners(&mut self, owners: usize) {
+        self.owners = owners.clamp(1, self.sizes.most_owners());
+    }
+
+    /// Goes on from a state in its canonical form: the next steps are those that the saved run would have taken, if
+    /// settings and data are the same.
+    ///
+    /// # Errors
+    /// [`Error::Input`] if it has another length, or a value that no step can leave behind; nothing is changed then.
+    pub fn load(&mut self, state: &[u8]) -> Result<(), Error> {
+        self.step = state::load(state, &self.sizes, self.memory.as_mut())?;
+        if self.condition == Condition::Torn {
+            self.epoch = Epoch::default();
+        }
+        self.condition = Condition::Good;
+        Ok(())
+    }
+}
+
+/// What can be read.
+impl<'a, M: AsRef<[Line]>> Trainer<'a, M> {
     /// The settings.
     pub fn config(&self) -> &Config {
         &self.config
@@ -186,302 +380,91 @@ impl<'a, M: AsMut<[Line]>> Trainer<'a, M> {
     pub fn image_size(&self) -> usize {
         self.sizes.pixels
     }
+    /// How many of so many workers have something to do in a step: each has at least 48 pixels on average, and 2 million
+    /// floating-point operations; there are 16 at most. Sharing out less work would slow it down.
+    pub fn useful_workers(&self, workers: usize) -> usize {
+        self.owners.min(workers).max(1)
+    }
     /// The images that it trains on, without those held out.
     pub fn images(&self) -> Images<'a> {
         self.images
-    }
-
-    /// One step: both gradients from the parameters before it, then both updates. Allocates nothing, and takes about
-    /// 50 KB of stack on each thread.
-    ///
-    /// # Errors
-    /// [`Error::Diverged`], then and at every later call.
-    pub fn step<J: Join>(&mut self, join: &J) -> Result<StepStats, Error> {
-        self.step_watched(join, &())
-    }
-
-    /// As [`Trainer::step`], and tells `watch` which phase has just ended and what it did. The phases of one thread
-    /// ([`Serial`](crate::Serial)) come one after the other.
-    ///
-    /// # Errors
-    /// As [`Trainer::step`].
-    pub fn step_watched<J: Join, W: Watch>(&mut self, join: &J, watch: &W) -> Result<StepStats, Error> {
-        self.check()?;
-        let step = self.step + 1;
-        let (isa, zeros, config, images) = (self.isa, self.zeros, &self.config, self.images);
-        let Arena {
-            g_hidden_weight,
-            g_hidden_bias,
-            g_out_weight,
-            g_out_bias,
-            d_hidden_weight,
-            d_hidden_bias,
-            d_out_weight_t,
-            d_out_bias,
-            order,
-            batch,
-            mut g_out_weight_t,
-            mut d_hidden_weight_t,
-            mut real,
-            mut z,
-            mut g_hidden,
-            mut fake,
-            mut d_hidden_real,
-            mut d_hidden_fake,
-            mut rows,
-            mut dd_hidden_real,
-            mut dd_hidden_fake,
-            mut dg_d_hidden,
-            mut d_fake,
-            mut dg_hidden,
-            mut by_image,
-            mut real_by_pixel,
-            mut fake_by_pixel,
-            mut g_hidden_by_image,
-            mut g_hidden_by_unit,
-            mut dg_d_hidden_by_image,
-            d_g_out_bias,
-            d_g_hidden_bias,
-            d_d_hidden_bias,
-        } = Arena::carve(self.memory.as_mut(), &self.sizes);
-
-        let (d_weight, d_bias) = (d_hidden_weight.p.view(), d_hidden_bias.p.row(0));
-        let (g_weight, g_bias) = (g_out_weight.p.view(), g_out_bias.p.row(0));
-        let (out_weight, out_bias) = (d_out_weight_t.p.row(0), d_out_bias.p.row(0)[0]);
-        self.epoch.batch(step, config.seed, order, batch);
-
-        join.join(
-            // Real images: through the discriminator, and back to its hidden layer.
-            || {
-                expand(join, images, batch, real.reborrow());
-                watch.done(Phase::Images, || Work::values(batch.len() * images.size()));
-                let x = layers::rows(join, zeros, real.view(), by_image.reborrow());
-                watch.done(Phase::Lists, || Work::values(x.terms()));
-                layers::hidden_forward(join, isa, x, d_weight, d_bias, d_hidden_real.reborrow());
-                watch.done(Phase::RealForward, || Work::product(x, d_weight));
-                let hidden = d_hidden_real.view();
-                discriminator::logits(join, isa, hidden, out_weight, out_bias, rows.logits_real);
-                loss::backward(isa, rows.logits_real, true, rows.loss_real, rows.d_real.row_mut(0));
-                let (d_row, d_hidden) = (rows.d_real.row(0), dd_hidden_real.reborrow());
-                discriminator::hidden_backward(join, isa, d_row, out_weight, hidden, d_hidden);
-                watch.done(Phase::Losses, || Work::values(3 * batch.len() * hidden.cols()));
-                layers::transposed(join, isa, d_weight, d_hidden_weight_t.reborrow());
-                watch.done(Phase::Transpose, || Work::values(2 * d_weight.rows() * d_weight.cols()));
-            },
-            // Noise: through the generator.
-            || {
-                generator::noise(join, config.seed, |row| Purpose::Noise(step, row), z.reborrow());
-                watch.done(Phase::Noise, || Work::values(z.rows() * z.cols()));
-                let (z, weight, bias) =
-                    (Left::Rows(z.view()), g_hidden_weight.p.view(), g_hidden_bias.p.row(0));
-                layers::hidden_forward(join, isa, z, weight, bias, g_hidden.reborrow());
-                watch.done(Phase::HiddenForward, || Work::product(z, weight));
-                let hidden = layers::rows(join, zeros, g_hidden.view(), g_hidden_by_image.reborrow());
-                watch.done(Phase::Lists, || Work::values(hidden.terms()));
-                layers::pixels_forward(join, isa, hidden, g_weight, g_bias, fake.reborrow());
-                watch.done(Phase::PixelsForward, || Work::product(hidden, g_weight));
-                layers::transposed(join, isa, g_weight, g_out_weight_t.reborrow());
-                watch.done(Phase::Transpose, || Work::values(2 * g_weight.rows() * g_weight.cols()));
-            },
-        );
-
-        // Generated images: through the discriminator, and back for both losses.
-        let (fake, g_hidden) = (fake.view(), g_hidden.view());
-        let x = layers::rows(join, zeros, fake, by_image.reborrow());
-        watch.done(Phase::Lists, || Work::values(x.terms()));
-        layers::hidden_forward(join, isa, x, d_weight, d_bias, d_hidden_fake.reborrow());
-        watch.done(Phase::FakeForward, || Work::product(x, d_weight));
-        let hidden = d_hidden_fake.view();
-        discriminator::logits(join, isa, hidden, out_weight, out_bias, rows.logits_fake);
-        loss::backward(isa, rows.logits_fake, false, rows.loss_fake, rows.d_fake.row_mut(0));
-        loss::backward(isa, rows.logits_fake, true, rows.loss_generator, rows.d_generator.row_mut(0));
-        let (d_row, d_hidden) = (rows.d_fake.row(0), dd_hidden_fake.reborrow());
-        discriminator::hidden_backward(join, isa, d_row, out_weight, hidden, d_hidden);
-        let (d_row, d_hidden) = (rows.d_generator.row(0), dg_d_hidden.reborrow());
-        discriminator::hidden_backward(join, isa, d_row, out_weight, hidden, d_hidden);
-        watch.done(Phase::Losses, || Work::values(5 * batch.len() * hidden.cols()));
-
-        // Nothing reads a weight from here on: what goes backward takes the transposed copies.
-        let rates = AdamRates::new(config.learning_rate, config.beta1, config.beta2, config.epsilon, step);
-        let diverged = AtomicBool::new(false);
-        let update = Update { isa, rates, diverged: &diverged };
-        join.join(
-            // The discriminator's update, each gradient one chain over the real rows, then the generated ones.
-            || {
-                let x_real = layers::columns(join, zeros, real.view(), real_by_pixel.reborrow());
-                let x_fake = layers::columns(join, zeros, fake, fake_by_pixel.reborrow());
-                watch.done(Phase::Lists, || Work::values(x_real.terms() + x_fake.terms()));
-                let (d_real, d_fake) = (dd_hidden_real.view(), dd_hidden_fake.view());
-                let rows_of = [(x_real, d_real), (x_fake, d_fake)];
-                update.weight(join, d_hidden_weight, &rows_of);
-                watch.done(Phase::DiscriminatorUpdate, || Work::update(&rows_of));
-                update.bias(d_hidden_bias, d_d_hidden_bias, &[d_real, d_fake]);
-                let (d_real, d_fake) = (rows.d_real.view(), rows.d_fake.view());
-                let hidden =
-                    [(Left::Rows(d_real), d_hidden_real.view()), (Left::Rows(d_fake), d_hidden_fake.view())];
-                update.weight(join, d_out_weight_t, &hidden);
-                let d_logits = d_real.row(0).iter().chain(d_fake.row(0));
-                update.bias(d_out_bias, &mut [d_logits.fold(0.0, |sum: f32, &d| sum + d)], &[]);
-                watch.done(Phase::Biases, || Work::values(4 * batch.len() * hidden[0].1.cols()));
-            },
-            // Back through the discriminator and the generator, and the generator's update.
-            || {
-                let d_hidden = layers::rows(join, zeros, dg_d_hidden.view(), dg_d_hidden_by_image.reborrow());
-                watch.done(Phase::Lists, || Work::values(d_hidden.terms()));
-                let weight_t = d_hidden_weight_t.view();
-                layers::pixels_backward(join, isa, d_hidden, weight_t, fake, d_fake.reborrow());
-                watch.done(Phase::PixelsBackward, || Work::product(d_hidden, weight_t));
-                let d_fake = d_fake.view();
-                join.join(
-                    || {
-                        let g_hidden_t = layers::columns(join, zeros, g_hidden, g_hidden_by_unit.reborrow());
-                        watch.done(Phase::Lists, || Work::values(g_hidden_t.terms()));
-                        update.weight(join, g_out_weight, &[(g_hidden_t, d_fake)]);
-                        watch.done(Phase::OutputUpdate, || Work::update(&[(g_hidden_t, d_fake)]));
-                        update.bias(g_out_bias, d_g_out_bias, &[d_fake]);
-                        watch.done(Phase::Biases, || Work::values(batch.len() * d_fake.cols()));
-                    },
-                    || {
-                        let d_pixels = layers::rows(join, zeros, d_fake, by_image.reborrow());
-                        watch.done(Phase::Lists, || Work::values(d_pixels.terms()));
-                        let (weight_t, d_hidden) = (g_out_weight_t.view(), dg_hidden.reborrow());
-                        layers::hidden_backward(join, isa, d_pixels, weight_t, g_hidden, d_hidden);
-                        watch.done(Phase::HiddenBackward, || Work::product(d_pixels, weight_t));
-                        let (z, d_hidden) = (Left::Columns(z.view()), dg_hidden.view());
-                        update.weight(join, g_hidden_weight, &[(z, d_hidden)]);
-                        watch.done(Phase::HiddenUpdate, || Work::update(&[(z, d_hidden)]));
-                        update.bias(g_hidden_bias, d_g_hidden_bias, &[d_hidden]);
-                        watch.done(Phase::Biases, || Work::values(batch.len() * d_hidden.cols()));
-                    },
-                );
-            },
-        );
-        let generator_loss = loss::mean(&[rows.loss_generator], batch.len());
-        let discriminator_loss = loss::mean(&[rows.loss_real, rows.loss_fake], batch.len());
-
-        self.step = step;
-        self.diverged = diverged.load(Ordering::Relaxed);
-        self.check()?;
-        Ok(StepStats { step, generator_loss, discriminator_loss })
-    }
-
-    /// Generates images `first..first + out.len()/image_size` of the samples of `seed`, a byte per pixel, white ink on
-    /// black as in MNIST. An image depends on the weights, the seed and its index alone.
-    ///
-    /// # Errors
-    /// [`Error::Diverged`] after divergence; [`Error::Usage`] if `out` is not a whole number of images.
-    pub fn sample<J: Join>(&mut self, join: &J, seed: u64, first: u64, out: &mut [u8]) -> Result<(), Error> {
-        self.check()?;
-        let pixels = self.sizes.pixels;
-        if !out.len().is_multiple_of(pixels) {
-            return Err(Error::usage("out", "expected a whole number of images"));
-        }
-        let Arena {
-            g_hidden_weight,
-            g_hidden_bias,
-            g_out_weight,
-            g_out_bias,
-            z,
-            g_hidden,
-            g_hidden_by_image,
-            fake,
-            ..
-        } = Arena::carve(self.memory.as_mut(), &self.sizes);
-        let mut sampling = Sampling {
-            hidden_weight: g_hidden_weight.p.view(),
-            hidden_bias: g_hidden_bias.p.row(0),
-            out_weight: g_out_weight.p.view(),
-            out_bias: g_out_bias.p.row(0),
-            z,
-            hidden: g_hidden,
-            hidden_lists: g_hidden_by_image,
-            fake,
-        };
-        sampling.run(join, self.isa, seed, first, out);
-        Ok(())
     }
 
     /// The digest of the state: SHA-256 of its canonical form, see [`Trainer::state_bytes`].
     ///
     /// # Errors
     /// [`Error::Diverged`] after divergence.
-    pub fn digest(&mut self) -> Result<Digest, Error> {
+    pub fn digest(&self) -> Result<Digest, Error> {
         self.check()?;
-        Ok(state::digest(self.step, &mut Arena::carve(self.memory.as_mut(), &self.sizes)))
+        Ok(state::digest(self.step, &self.layout(), self.memory.as_ref()))
     }
 
     /// Bytes of a state in its canonical form: the step as u64, then all parameters, all first moments and all second
     /// moments as f32, little-endian; each G before D, layer by layer, weight before bias, row-major.
-    pub fn state_bytes(&mut self) -> usize {
-        state::length(&mut Arena::carve(self.memory.as_mut(), &self.sizes))
+    pub fn state_bytes(&self) -> usize {
+        state::length(&self.sizes)
     }
 
     /// Hands the state in its canonical form to `sink`, piece by piece: [`Trainer::state_bytes`] in all.
     ///
     /// # Errors
     /// [`Error::Diverged`] after divergence.
-    pub fn save(&mut self, sink: impl FnMut(&[u8])) -> Result<(), Error> {
+    pub fn save(&self, sink: impl FnMut(&[u8])) -> Result<(), Error> {
         self.check()?;
-        state::save(self.step, &mut Arena::carve(self.memory.as_mut(), &self.sizes), sink);
-        Ok(())
-    }
-
-    /// Goes on from a state in its canonical form: the next steps are those that the saved run would have taken, if
-    /// settings and data are the same.
-    ///
-    /// # Errors
-    /// [`Error::Input`] if it has another length, or a value that no step can leave behind; nothing is changed then.
-    pub fn load(&mut self, state: &[u8]) -> Result<(), Error> {
-        self.step = state::load(state, &mut Arena::carve(self.memory.as_mut(), &self.sizes))?;
-        self.diverged = false;
+        state::save(self.step, &self.layout(), self.memory.as_ref(), sink);
         Ok(())
     }
 
     /// The discriminator's mean probability of a real image being real, and of a generated one, in the last step,
-    /// before its update: mean σ(logit), ascending adds in f64, rounded once. 0 before the first step.
+    /// before its update: mean σ(logit), ascending adds in f64, rounded once.
     ///
     /// # Errors
     /// [`Error::Diverged`] after divergence.
-    pub fn mean_probabilities(&mut self) -> Result<(f32, f32), Error> {
-        self.check()?;
-        let rows = Arena::carve(self.memory.as_mut(), &self.sizes).rows;
-        Ok((loss::mean_probability(rows.logits_real), loss::mean_probability(rows.logits_fake)))
+    pub fn mean_probabilities(&self) -> Result<(f32, f32), Error> {
+        let LastStep { l_r, l_f, .. } = self.last_step()?;
+        Ok((loss::mean_probability(l_r), loss::mean_probability(l_f)))
     }
 
-    /// Calls `look` with the parameters or a moment of a tensor.
+    /// The parameters or a moment of a tensor.
     ///
     /// # Errors
     /// [`Error::Diverged`] after divergence.
-    pub fn tensor<R>(
-        &mut self,
-        tensor: Tensor,
-        part: Part,
-        look: impl FnOnce(TensorView<'_>) -> R,
-    ) -> Result<R, Error> {
+    pub fn tensor(&self, tensor: Tensor, part: Part) -> Result<TensorView<'_>, Error> {
         self.check()?;
-        Ok(look(Arena::carve(self.memory.as_mut(), &self.sizes).view(tensor, part)))
+        Ok(self.layout().view(self.memory.as_ref(), tensor, part))
     }
 
-    /// Calls `look` with everything that the last step left in memory: noise, batch, hidden values, gradients.
+    /// What the last step has left in memory beside the state. It means nothing before the first step, and no noise and
+    /// hidden values of the generator after [`Trainer::sample`].
     ///
     /// # Errors
     /// [`Error::Diverged`] after divergence.
-    pub fn arena<R>(&mut self, look: impl FnOnce(&mut Arena<'_>) -> R) -> Result<R, Error> {
+    pub fn last_step(&self) -> Result<LastStep<'_>, Error> {
         self.check()?;
-        Ok(look(&mut Arena::carve(self.memory.as_mut(), &self.sizes)))
+        let (layout, memory) = (self.layout(), self.memory.as_ref());
+        let logits: Mat<'_> = layout.logits.of(memory);
+        Ok(LastStep {
+            batch: &layout.batch.of(memory).row(0)[1..],
+            z: layout.z.of(memory),
+            h: layout.h.of(memory),
+            r: layout.r.of(memory),
+            f: layout.f.of(memory),
+            l_r: logits.row(0),
+            l_f: logits.row(1),
+        })
+    }
+
+    fn layout(&self) -> Layout {
+        Layout::new(&self.sizes)
     }
 
     fn check(&self) -> Result<(), Error> {
-        if self.diverged { Err(Error::Diverged { step: self.step }) } else { Ok(()) }
-    }
-}
-
-/// The batch's images, a pixel as its byte times [`PIXEL`].
-fn expand<J: Join>(join: &J, images: Images<'_>, batch: &[u32], real: MatMut<'_>) {
-    for_each_block(join, real, 32, &|first, mut real: MatMut<'_>| {
-        for row in 0..real.rows() {
-            let image = images.image(batch[first + row] as usize);
-            real.row_mut(row).iter_mut().zip(image).for_each(|(x, &byte)| *x = byte as f32 * PIXEL);
+        match self.condition {
+            Condition::Good => Ok(()),
+            Condition::Diverged => Err(Error::Diverged { step: self.step }),
+            Condition::Torn => {
+                Err(Error::environment("a worker panicked in the middle of a step: the state is lost"))
+            }
         }
-    });
+    }
 }

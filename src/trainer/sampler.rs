@@ -4,9 +4,12 @@ use crate::config::MAX_SIZE;
 use crate::error::Error;
 use crate::kernels::Isa;
 use crate::kernels::tiles::Line;
-use crate::model::generator::Sampling;
-use crate::model::layout::{Part, SamplerArena, Sizes, Tensor, arena_lines};
-use crate::parallel::Join;
+use crate::model::generator::{self, Room, Weights};
+use crate::model::layers::{Ops, Zeros};
+use crate::model::layout::{Carver, SamplerLayout, arena_lines};
+use crate::model::sizes::Sizes;
+use crate::model::tensor::{Part, Tensor};
+use crate::parallel::Team;
 
 /// Images that are made at a time.
 const BATCH: usize = 128;
@@ -43,7 +46,7 @@ impl<M: AsMut<[Line]>> Sampler<M> {
     pub fn memory_lines(latent: usize, hidden: usize, pixels: usize) -> Result<usize, Error> {
         let sizes = Self::sizes(latent, hidden, pixels)?;
         arena_lines(&sizes)?;
-        Ok(SamplerArena::lines(&sizes))
+        Ok(SamplerLayout::new(&sizes).lines)
     }
 
     fn sizes(latent: usize, generator_hidden: usize, pixels: usize) -> Result<Sizes, Error> {
@@ -76,14 +79,15 @@ impl<M: AsMut<[Line]>> Sampler<M> {
         tensor: Tensor,
         values: impl ExactSizeIterator<Item = f32> + Clone,
     ) -> Result<(), Error> {
-        let arena = SamplerArena::carve(self.memory.as_mut(), &self.sizes);
-        let mut stored = match tensor {
-            Tensor::GeneratorHiddenWeight => arena.hidden_weight,
-            Tensor::GeneratorHiddenBias => arena.hidden_bias,
-            Tensor::GeneratorOutWeight => arena.out_weight,
-            Tensor::GeneratorOutBias => arena.out_bias,
+        let layout = SamplerLayout::new(&self.sizes);
+        let place = match tensor {
+            Tensor::GeneratorHiddenWeight => layout.w1,
+            Tensor::GeneratorHiddenBias => layout.b1,
+            Tensor::GeneratorOutWeight => layout.w2,
+            Tensor::GeneratorOutBias => layout.b2,
             _ => return Err(Error::input(tensor.name(), "not a tensor of the generator")),
         };
+        let mut stored = Carver::new(self.memory.as_mut()).mat::<f32>(place);
         if values.len() != stored.rows() * stored.cols() {
             return Err(Error::input(tensor.name(), "another number of values than its sizes say"));
         }
@@ -106,22 +110,18 @@ impl<M: AsMut<[Line]>> Sampler<M> {
     ///
     /// # Errors
     /// [`Error::Usage`] if `out` is not a whole number of images.
-    pub fn sample<J: Join>(&mut self, join: &J, seed: u64, first: u64, out: &mut [u8]) -> Result<(), Error> {
+    pub fn sample(&mut self, team: &impl Team, seed: u64, first: u64, out: &mut [u8]) -> Result<(), Error> {
         if !out.len().is_multiple_of(self.sizes.pixels) {
             return Err(Error::usage("out", "expected a whole number of images"));
         }
-        let arena = SamplerArena::carve(self.memory.as_mut(), &self.sizes);
-        let mut sampling = Sampling {
-            hidden_weight: arena.hidden_weight.view(),
-            hidden_bias: arena.hidden_bias.row(0),
-            out_weight: arena.out_weight.view(),
-            out_bias: arena.out_bias.row(0),
-            z: arena.z,
-            hidden: arena.hidden,
-            hidden_lists: arena.hidden_lists,
-            fake: arena.fake,
-        };
-        sampling.run(join, self.isa, seed, first, out);
+        let (layout, mut carve) = (SamplerLayout::new(&self.sizes), Carver::new(self.memory.as_mut()));
+        let [w1, b1, w2, b2, z, h, y] =
+            [layout.w1, layout.b1, layout.w2, layout.b2, layout.z, layout.h, layout.y]
+                .map(|place| carve.mat(place));
+        let weights = Weights { w1: w1.view(), b1: b1.row(0), w2: w2.view(), b2: b2.row(0) };
+        let room = Room { z, h, y, terms: carve.lists(layout.by_unit) };
+        let ops = Ops { isa: self.isa, zeros: Zeros::LeftOut, watch: None };
+        generator::sample(team, &ops, weights, room, (seed, first), out);
         Ok(())
     }
 }

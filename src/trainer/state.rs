@@ -9,7 +9,10 @@ use sha2::{Digest as _, Sha256};
 
 use crate::config::MAX_STEPS;
 use crate::error::Error;
-use crate::model::layout::{Arena, Part, Tensor};
+use crate::kernels::tiles::Line;
+use crate::model::layout::Layout;
+use crate::model::sizes::Sizes;
+use crate::model::tensor::{Part, Tensor};
 
 /// SHA-256 of a state or of data; displays as `sha256:` and hexadecimal digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -22,22 +25,19 @@ impl fmt::Display for Digest {
     }
 }
 
-/// The parts of a state in canonical order.
-const PARTS: [Part; 3] = [Part::Parameter, Part::AdamM, Part::AdamV];
-
 /// Bytes of the canonical form.
-pub(super) fn length(arena: &mut Arena<'_>) -> usize {
-    let values: usize = Tensor::ALL.iter().map(|&tensor| arena.view(tensor, Part::Parameter).count()).sum();
-    8 + PARTS.len() * 4 * values
+pub(super) fn length(sizes: &Sizes) -> usize {
+    let values = |tensor: &Tensor| tensor.dims(sizes).iter().product::<usize>();
+    8 + Part::ALL.len() * 4 * Tensor::ALL.iter().map(values).sum::<usize>()
 }
 
 /// Hands the canonical form of the state after `step` to `sink`, piece by piece.
-pub(super) fn save(step: u64, arena: &mut Arena<'_>, mut sink: impl FnMut(&[u8])) {
+pub(super) fn save(step: u64, layout: &Layout, memory: &[Line], mut sink: impl FnMut(&[u8])) {
     sink(&step.to_le_bytes());
-    for part in PARTS {
+    for part in Part::ALL {
         for tensor in Tensor::ALL {
             let (mut bytes, mut filled) = ([0u8; 4096], 0);
-            for x in arena.view(tensor, part).values() {
+            for x in layout.view(memory, tensor, part).values() {
                 bytes[filled..filled + 4].copy_from_slice(&x.to_le_bytes());
                 filled += 4;
                 if filled == bytes.len() {
@@ -51,16 +51,16 @@ pub(super) fn save(step: u64, arena: &mut Arena<'_>, mut sink: impl FnMut(&[u8])
 }
 
 /// The digest of the state after `step`.
-pub(super) fn digest(step: u64, arena: &mut Arena<'_>) -> Digest {
+pub(super) fn digest(step: u64, layout: &Layout, memory: &[Line]) -> Digest {
     let mut hash = Sha256::new();
-    save(step, arena, |bytes| hash.update(bytes));
+    save(step, layout, memory, |bytes| hash.update(bytes));
     Digest(hash.finalize().into())
 }
 
 /// Puts the state that `bytes` hold into the arena and returns its step. A bad state changes nothing.
-pub(super) fn load(bytes: &[u8], arena: &mut Arena<'_>) -> Result<u64, Error> {
+pub(super) fn load(bytes: &[u8], sizes: &Sizes, memory: &mut [Line]) -> Result<u64, Error> {
     let bad = |problem: &'static str| Err(Error::input("state", problem));
-    if bytes.len() != length(arena) {
+    if bytes.len() != length(sizes) {
         return bad("another number of bytes than the sizes of the run need");
     }
     let (step, values) = bytes.split_at(8);
@@ -69,16 +69,18 @@ pub(super) fn load(bytes: &[u8], arena: &mut Arena<'_>) -> Result<u64, Error> {
         return bad("its step is beyond 2^47");
     }
     let (words, _) = values.as_chunks::<4>();
-    let mut sections = words.chunks_exact(words.len() / PARTS.len());
-    for (part, section) in PARTS.into_iter().zip(sections.clone()) {
+    let mut sections = words.chunks_exact(words.len() / Part::ALL.len());
+    for (part, section) in Part::ALL.into_iter().zip(sections.clone()) {
         if !section.iter().all(|&word| part.admits(f32::from_le_bytes(word))) {
             return bad("a parameter is beyond ±2^20, or a moment is not finite or below 0");
         }
     }
-    for part in PARTS {
+    let layout = Layout::new(sizes);
+    for part in Part::ALL {
         let mut section = sections.next().into_iter().flatten();
         for tensor in Tensor::ALL {
-            arena.fill(tensor, part, || section.next().map_or(0.0, |&word| f32::from_le_bytes(word)));
+            layout
+                .fill(memory, tensor, part, || section.next().map_or(0.0, |&word| f32::from_le_bytes(word)));
         }
     }
     Ok(step)

@@ -8,7 +8,8 @@ use core::ffi::{c_char, c_int};
 use core::fmt::Write;
 
 use duel::golden::{Case, SMALL_NETS, pixel};
-use duel::model::layout::{Arena, Sizes};
+use duel::model::layout::Layout;
+use duel::model::sizes::Sizes;
 use duel::{Images, Isa, Line, Serial, Trainer};
 
 // The C library is only asked for a way to print and to stop.
@@ -39,7 +40,8 @@ impl Write for Stdout {
 const CASE: &Case = &SMALL_NETS[0];
 const PIXELS: usize = CASE.height * CASE.width;
 /// The arena's size is known when the program is compiled.
-const LINES: usize = Arena::lines(&Sizes::new(&CASE.config, PIXELS, CASE.images - CASE.config.validation));
+const LINES: usize =
+    Layout::arena_lines(&Sizes::new(&CASE.config, PIXELS, CASE.images - CASE.config.validation));
 
 #[unsafe(no_mangle)]
 extern "C" fn main(_: c_int, _: *const *const c_char) -> c_int {

@@ -93,13 +93,13 @@ pub struct Work {
 
 impl Work {
     /// A product, A and B read, C written.
-    pub(super) fn product(left: Left<'_>, right: Mat<'_>) -> Work {
+    pub(crate) fn product(left: Left<'_>, right: Mat<'_>) -> Work {
         let (m, k, n) = (left.rows(), right.rows(), right.cols());
         let terms = left.terms();
         Work { flop: (2 * terms * n) as u64, bytes: 4 * (terms + k * n + m * n) as u64 }
     }
     /// A weight's update with the gradient of these products: p, m and v are read and written, the gradient is not.
-    pub(super) fn update(rows: &[(Left<'_>, Mat<'_>)]) -> Work {
+    pub(crate) fn update(rows: &[(Left<'_>, Mat<'_>)]) -> Work {
         let parameters = |&(left, right): &(Left<'_>, Mat<'_>)| left.rows() * right.cols();
         let adam = Work::values(6 * rows.first().map_or(0, parameters));
         rows.iter().fold(adam, |sum, part| {
@@ -108,7 +108,7 @@ impl Work {
         })
     }
     /// So many f32s read or written.
-    pub(super) fn values(count: usize) -> Work {
+    pub(crate) fn values(count: usize) -> Work {
         Work { flop: 0, bytes: 4 * count as u64 }
     }
 }
@@ -120,13 +120,8 @@ impl Add for Work {
     }
 }
 
-/// Is told of every phase of a step that has ended. `()` listens to nothing and costs nothing.
+/// Is told of every phase of a step that has ended, by the worker who has ended it.
 pub trait Watch: Sync {
     /// `phase`, or a part of it, has ended; `work` says what it did.
-    fn done(&self, phase: Phase, work: impl FnOnce() -> Work);
-}
-
-impl Watch for () {
-    #[inline(always)]
-    fn done(&self, _: Phase, _: impl FnOnce() -> Work) {}
+    fn done(&self, phase: Phase, work: Work);
 }

@@ -1,0 +1,200 @@
+//! Matrices that go from worker to worker: written block by block of rows by one after the other, then read by all. Uses
+//! `tiles` and [`parallel`](crate::parallel).
+//!
+//! ```text
+//! round n of a relay with workers 0..T:
+//!     the first writer    waits until every reader has read round n−1
+//!     writer w, block b   waits until writer w−1 has written block b in round n; writes it; says so
+//!     a reader            waits until the last writer has written every block in round n; reads; says so
+//! ```
+//!
+//! Each worker has a [`Seat`]. A seat counts its rounds itself, and there is one per worker: that is the whole proof that
+//! nobody writes what somebody else writes or reads. No worker is ever given a block twice in a round, or too early,
+//! whatever it does; one that leaves out a round stops the others, no more.
+//!
+//! Who says something has a cache line for it, which nobody else writes.
+
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use super::tiles::{Line, Mat, MatMut};
+use crate::parallel::{Meeting, Stopped};
+
+/// The round that a worker has finished: of a block, or of its reading.
+#[derive(Debug)]
+#[repr(C, align(64))]
+struct Flag(AtomicU32, [u32; 15]);
+
+impl Flag {
+    fn is(&self, round: u32) -> bool {
+        self.0.load(Ordering::Acquire) == round
+    }
+    /// Everything that this worker did before becomes visible to who sees the round.
+    fn set(&self, round: u32) {
+        self.0.store(round, Ordering::Release);
+    }
+}
+
+/// The lines that the flags of a relay take: `blocks` and one more for each worker.
+pub const fn flag_lines(workers: usize, blocks: usize) -> usize {
+    workers * (blocks + 1)
+}
+
+/// A relay about to be shared out: hands out one [`Seat`] to each worker in turn.
+#[derive(Debug)]
+pub struct Seats<'a, T = f32> {
+    seat: Seat<'a, T>,
+}
+
+impl<'a, T> Seats<'a, T> {
+    /// A relay of `matrix` in `blocks` blocks of rows (each of an even number of rows, but for the last) for `workers`
+    /// workers, the first of whom to write is `first_writer` and to read `first_reader`; the others follow in order.
+    ///
+    /// # Panics
+    /// If there are fewer than [`flag_lines`] of `flags`, or nobody writes.
+    pub fn new(
+        matrix: MatMut<'a, T>,
+        flags: &'a mut [Line],
+        (workers, blocks): (usize, usize),
+        first_writer: usize,
+        first_reader: usize,
+    ) -> Self {
+        let flags = &mut flags[..flag_lines(workers, blocks)];
+        flags.fill(Line::filled(0.0));
+        assert!(first_writer < workers && blocks > 0);
+        // SAFETY: the lines are exclusively borrowed for 'a, hold zeros, and have the size and alignment of flags.
+        let flags = unsafe { core::slice::from_raw_parts(flags.as_ptr().cast::<Flag>(), flags.len()) };
+        let block_rows = matrix.rows().div_ceil(blocks).next_multiple_of(2);
+        let seat = Seat {
+            matrix,
+            flags,
+            workers,
+            blocks,
+            block_rows,
+            first_writer,
+            first_reader,
+            worker: 0,
+            written: 0,
+            read: 0,
+        };
+        Seats { seat }
+    }
+
+    /// The next worker's seat.
+    ///
+    /// # Panics
+    /// If every worker has one.
+    pub fn seat(&mut self) -> Seat<'a, T> {
+        let worker = self.seat.worker;
+        assert!(worker < self.seat.workers);
+        self.seat.worker += 1;
+        // SAFETY: seats touch what they share by the rules of the relay alone, which never let two of them have the same rows
+        // at a time, unless both read.
+        let matrix = unsafe { self.seat.matrix.alias() };
+        Seat { matrix, worker, ..self.seat }
+    }
+}
+
+/// A worker's part in a relay.
+#[derive(Debug)]
+pub struct Seat<'a, T = f32> {
+    /// Only ever touched in turn.
+    matrix: MatMut<'a, T>,
+    flags: &'a [Flag],
+    workers: usize,
+    blocks: usize,
+    block_rows: usize,
+    first_writer: usize,
+    first_reader: usize,
+    worker: usize,
+    /// Rounds that this worker has written.
+    written: u32,
+    /// Rounds that this worker has read.
+    read: u32,
+}
+
+/// A block of rows, and what has become of it in this round.
+#[derive(Clone, Copy, Debug)]
+pub struct Turn {
+    /// Its first row.
+    pub row: usize,
+    /// Its number of rows.
+    pub rows: usize,
+    /// Whether nobody has written it yet.
+    pub first: bool,
+    /// Whether nobody will write it after this.
+    pub last: bool,
+}
+
+impl<T> Seat<'_, T> {
+    fn flag(&self, worker: usize, block: usize) -> &Flag {
+        &self.flags[worker * (self.blocks + 1) + block]
+    }
+    fn read_flag(&self, worker: usize) -> &Flag {
+        self.flag(worker, self.blocks)
+    }
+
+    /// The next round of this worker's writing: `write` gets every block when it is this worker's turn. Nothing happens
+    /// if this worker is not one that writes.
+    pub fn write(
+        &mut self,
+        meeting: &Meeting,
+        mut write: impl FnMut(Turn, MatMut<'_, T>),
+    ) -> Result<(), Stopped> {
+        if self.worker < self.first_writer {
+            return Ok(());
+        }
+        let (first, last) = (self.worker == self.first_writer, self.worker + 1 == self.workers);
+        let round = self.written.wrapping_add(1);
+        for block in 0..self.blocks {
+            let row = (block * self.block_rows).min(self.matrix.rows());
+            let rows = self.block_rows.min(self.matrix.rows() - row);
+            if !first {
+                meeting.wait(|| self.flag(self.worker - 1, block).is(round))?;
+            } else if block == 0 {
+                for reader in self.first_reader..self.workers {
+                    meeting.wait(|| self.read_flag(reader).is(self.written))?;
+                }
+            }
+            write(Turn { row, rows, first, last }, self.matrix.sub_rows_mut(row, rows));
+            self.flag(self.worker, block).set(round);
+        }
+        self.written = round;
+        Ok(())
+    }
+
+    /// Waits for the next round to be written, and gives access to all of it until what is returned is dropped.
+    ///
+    /// # Panics
+    /// If this worker is not one that reads.
+    pub fn read(&mut self, meeting: &Meeting) -> Result<Reading<'_, T>, Stopped> {
+        assert!(self.worker >= self.first_reader);
+        let round = self.read.wrapping_add(1);
+        for block in 0..self.blocks {
+            meeting.wait(|| self.flag(self.workers - 1, block).is(round))?;
+        }
+        self.read = round;
+        let flag = &self.flags[self.worker * (self.blocks + 1) + self.blocks];
+        Ok(Reading { matrix: self.matrix.view(), flag, round })
+    }
+}
+
+/// A round of a relay, while it is read.
+#[derive(Debug)]
+pub struct Reading<'s, T = f32> {
+    matrix: Mat<'s, T>,
+    flag: &'s Flag,
+    round: u32,
+}
+
+impl<T> Reading<'_, T> {
+    /// What was written.
+    pub fn view(&self) -> Mat<'_, T> {
+        self.matrix
+    }
+}
+
+impl<T> Drop for Reading<'_, T> {
+    fn drop(&mut self) {
+        self.flag.set(self.round);
+    }
+}

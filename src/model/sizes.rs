@@ -1,0 +1,139 @@
+//! The sizes of a run, and how its work is shared out. Uses [`config`](crate::config) and [`parallel`](crate::parallel).
+
+use core::ops::Range;
+
+use crate::config::Config;
+use crate::parallel::MOST_WORKERS;
+
+/// Pixels are shared out by cache lines of f32s.
+const LINE: usize = 16;
+/// Lines of pixels that an owner should have at least, on average.
+const OWNER_LINES: usize = 3;
+/// Floating-point operations of a step, done densely, that an owner should have at least. With fewer, waiting for each
+/// other costs more than a second pair of hands gains.
+const OWNER_FLOP: u64 = 2_000_000;
+/// Blocks of rows in which a chain goes from owner to owner, where there are several.
+pub const BLOCKS: usize = 4;
+
+/// The sizes of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sizes {
+    /// Noise per image.
+    pub latent: usize,
+    /// Hidden units of the generator.
+    pub generator_hidden: usize,
+    /// Hidden units of the discriminator.
+    pub discriminator_hidden: usize,
+    /// Images per batch.
+    pub batch: usize,
+    /// Pixels per image.
+    pub pixels: usize,
+    /// Training images.
+    pub images: usize,
+}
+
+pub(super) const fn min(a: usize, b: usize) -> usize {
+    if a < b { a } else { b }
+}
+pub(super) const fn max(a: usize, b: usize) -> usize {
+    if a > b { a } else { b }
+}
+
+impl Sizes {
+    /// The sizes of `config` with `images` training images of `pixels`.
+    pub const fn new(config: &Config, pixels: usize, images: usize) -> Sizes {
+        Sizes {
+            latent: config.latent_size,
+            generator_hidden: config.generator_hidden,
+            discriminator_hidden: config.discriminator_hidden,
+            batch: config.batch_size,
+            pixels,
+            images,
+        }
+    }
+
+    /// Floating-point operations of the products of a step for one row of the batch: for each pixel, and beside them.
+    const fn flop(&self) -> (u64, u64) {
+        let (g_hidden, d_hidden) = (self.generator_hidden as u64, self.discriminator_hidden as u64);
+        (2 * (3 * g_hidden + 5 * d_hidden), 4 * self.latent as u64 * g_hidden)
+    }
+
+    /// Floating-point operations of the ten products of a step, done densely.
+    pub const fn dense_flop(&self) -> u64 {
+        let (pixel, rest) = self.flop();
+        self.batch as u64 * (self.pixels as u64 * pixel + rest)
+    }
+
+    /// The most owners that a step can have: each has [`OWNER_LINES`] lines of pixels on average.
+    pub const fn most_owners(&self) -> usize {
+        max(min(self.pixels.div_ceil(LINE) / OWNER_LINES, MOST_WORKERS), 1)
+    }
+
+    /// How many owners a step should have at most: each has [`OWNER_FLOP`] operations, too.
+    pub const fn useful_owners(&self) -> usize {
+        let (by_work, most) = (self.dense_flop() / OWNER_FLOP, self.most_owners());
+        max(if by_work < most as u64 { by_work as usize } else { most }, 1)
+    }
+
+    /// The first pixel of owner `owner` of `owners`: a multiple of a line. The last owner has fewer, because the hidden
+    /// layer of the generator and the end of the discriminator are its own.
+    const fn first_pixel(&self, owner: usize, owners: usize) -> usize {
+        if owner == owners {
+            return self.pixels;
+        }
+        let (pixel, rest) = self.flop();
+        let lines = self.pixels.div_ceil(LINE);
+        // What the last one has to do beside its pixels, in 256ths of a line of pixels; half as much again as its products
+        // take is noise, Adam and losses.
+        let beside = 256 * rest * 3 / 2 / (LINE as u64 * pixel);
+        let line = owner as u64 * (256 * lines as u64 + beside) / owners as u64 / 256;
+        // Everybody has a line.
+        let most = lines - (owners - owner);
+        LINE * max(if line < most as u64 { line as usize } else { most }, owner)
+    }
+
+    /// The pixels of owner `owner` of `owners`.
+    pub const fn pixels_of(&self, owner: usize, owners: usize) -> Range<usize> {
+        self.first_pixel(owner, owners)..self.first_pixel(owner + 1, owners)
+    }
+
+    /// Blocks of rows of the chains that go from owner to owner.
+    pub const fn blocks(&self, owners: usize) -> usize {
+        if owners == 1 { 1 } else { min(BLOCKS, self.batch.div_ceil(2)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_owner_has_lines_of_its_own_and_all_pixels_have_an_owner() {
+        for pixels in [1, 16, 47, 48, 96, 141, 784, 1_000, 65_536] {
+            for latent in [1, 100, 65_536] {
+                let sizes = Sizes {
+                    latent,
+                    generator_hidden: 256,
+                    discriminator_hidden: 256,
+                    batch: 128,
+                    pixels,
+                    images: 1,
+                };
+                assert!((1..=sizes.most_owners()).contains(&sizes.useful_owners()));
+                for owners in 1..=sizes.most_owners() {
+                    let mut next = 0;
+                    for owner in 0..owners {
+                        let own = sizes.pixels_of(owner, owners);
+                        assert!(
+                            own.start == next && own.end > next,
+                            "{pixels}: {owner} of {owners}: {own:?}"
+                        );
+                        assert!(own.start.is_multiple_of(LINE));
+                        next = own.end;
+                    }
+                    assert_eq!(next, pixels);
+                }
+            }
+        }
+    }
+}
