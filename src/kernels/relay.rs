@@ -57,6 +57,7 @@ impl<'a, T> Seats<'a, T> {
         (workers, blocks): (usize, usize),
         first_writer: usize,
         first_reader: usize,
+        meeting: &'a Meeting,
     ) -> Self {
         let flags = &mut flags[..flag_lines(workers, blocks)];
         flags.fill(Line::filled(0.0));
@@ -72,6 +73,7 @@ impl<'a, T> Seats<'a, T> {
             block_rows,
             first_writer,
             first_reader,
+            meeting,
             worker: 0,
             written: 0,
             read: 0,
@@ -105,6 +107,7 @@ pub struct Seat<'a, T = f32> {
     block_rows: usize,
     first_writer: usize,
     first_reader: usize,
+    meeting: &'a Meeting,
     worker: usize,
     /// Rounds that this worker has written.
     written: u32,
@@ -135,11 +138,7 @@ impl<T> Seat<'_, T> {
 
     /// The next round of this worker's writing: `write` gets every block when it is this worker's turn. Nothing happens
     /// if this worker is not one that writes.
-    pub fn write(
-        &mut self,
-        meeting: &Meeting,
-        mut write: impl FnMut(Turn, MatMut<'_, T>),
-    ) -> Result<(), Stopped> {
+    pub fn write(&mut self, mut write: impl FnMut(Turn, MatMut<'_, T>)) -> Result<(), Stopped> {
         if self.worker < self.first_writer {
             return Ok(());
         }
@@ -149,10 +148,10 @@ impl<T> Seat<'_, T> {
             let row = (block * self.block_rows).min(self.matrix.rows());
             let rows = self.block_rows.min(self.matrix.rows() - row);
             if !first {
-                meeting.wait(|| self.flag(self.worker - 1, block).is(round))?;
+                self.meeting.wait(|| self.flag(self.worker - 1, block).is(round))?;
             } else if block == 0 {
                 for reader in self.first_reader..self.workers {
-                    meeting.wait(|| self.read_flag(reader).is(self.written))?;
+                    self.meeting.wait(|| self.read_flag(reader).is(self.written))?;
                 }
             }
             write(Turn { row, rows, first, last }, self.matrix.sub_rows_mut(row, rows));
@@ -166,11 +165,11 @@ impl<T> Seat<'_, T> {
     ///
     /// # Panics
     /// If this worker is not one that reads.
-    pub fn read(&mut self, meeting: &Meeting) -> Result<Reading<'_, T>, Stopped> {
+    pub fn read(&mut self) -> Result<Reading<'_, T>, Stopped> {
         assert!(self.worker >= self.first_reader);
         let round = self.read.wrapping_add(1);
         for block in 0..self.blocks {
-            meeting.wait(|| self.flag(self.workers - 1, block).is(round))?;
+            self.meeting.wait(|| self.flag(self.workers - 1, block).is(round))?;
         }
         self.read = round;
         let flag = &self.flags[self.worker * (self.blocks + 1) + self.blocks];

@@ -1,14 +1,14 @@
 //! The discriminator: x → r = relu(x·V1 + c1) → l_r = r·V2 + c2 for real images, and y → f → l_f for generated ones. Uses
 //! `kernels`, `data`, `layers`, `layout`, `loss`, `update` and `phase`.
 
-use super::layers::{Ops, Terms, multiply};
+use super::layers::{Ops, Terms, multiply, start};
 use super::layout::TensorMut;
 use super::loss;
 use super::phase::{Phase, Work};
 use super::update::Adam;
 use crate::data::{Images, PIXEL};
 use crate::kernels::dense::{Expand, HiddenActivation, LogitBackward, Logits};
-use crate::kernels::gemm::{Left, Start};
+use crate::kernels::gemm::Left;
 use crate::kernels::relay::Turn;
 use crate::kernels::tiles::{Mat, MatMut};
 use crate::kernels::transpose::Transpose;
@@ -16,16 +16,18 @@ use crate::kernels::transpose::Transpose;
 /// An owner's pixels of the hidden layer.
 #[derive(Debug)]
 pub struct Hidden<'a> {
+    /// The first of them.
+    pub first_pixel: usize,
     /// V1, [pixels, hidden].
     pub weight: TensorMut<'a>,
     /// V1ᵀ as it is before the step, [hidden, pixels].
     pub weight_t: MatMut<'a>,
     /// Real images, [batch, pixels].
     pub x: MatMut<'a>,
+    /// Terms of x by image.
+    pub x_by_image: Terms<'a>,
     /// Terms of x by pixel.
     pub x_by_pixel: Terms<'a>,
-    /// Terms of the generated images by pixel.
-    pub y_by_pixel: Terms<'a>,
     /// Gradient of D's loss by r before its ReLU, [batch, hidden].
     pub dr: MatMut<'a>,
     /// The same by f.
@@ -35,30 +37,41 @@ pub struct Hidden<'a> {
 }
 
 impl Hidden<'_> {
-    /// Takes these pixels, from `first` on, of the images of a batch: x.
-    pub fn expand(&mut self, ops: &Ops<'_>, images: Images<'_>, batch: &[u32], first: usize) {
+    /// Takes these pixels of the images of a batch: x.
+    pub fn expand(&mut self, ops: &Ops<'_>, images: Images<'_>, batch: &[u32]) {
         /// Images that are asked for ahead.
         const AHEAD: usize = 12;
-        let cols = self.x.cols();
+        let (first, cols) = (self.first_pixel, self.x.cols());
         let bytes = |row: usize| &images.image(batch[row] as usize)[first..first + cols];
         for row in 0..batch.len() {
             let ahead = bytes((row + AHEAD).min(batch.len() - 1));
             ops.isa.run(Expand { bytes: bytes(row), factor: PIXEL, x: self.x.row_mut(row), ahead });
         }
         ops.done(Phase::Images, || Work::values(batch.len() * cols));
+        self.x_by_image.list_rows(ops, self.x.view());
     }
 
-    /// Copies V1, transposed, before anything changes it.
+    /// What going back and the update will need: V1ᵀ, before anything changes V1, and x's terms by pixel.
     pub fn transpose(&mut self, ops: &Ops<'_>) {
         let from = self.weight.p.view();
         ops.isa.run(Transpose { from, to: self.weight_t.reborrow() });
         ops.done(Phase::Transpose, || Work::values(2 * from.rows() * from.cols()));
+        self.x_by_pixel.list_columns(ops, self.x.view());
     }
 
-    /// The chain `h = pixels·V1` over these pixels, for some rows of a batch; `phase` says of which kind.
-    pub fn forward(&self, ops: &Ops<'_>, phase: Phase, pixels: Left<'_>, start: Start, h: MatMut<'_>) {
-        let weight = self.weight.p.view();
-        multiply(ops, pixels, weight, h, start, |_, _| ());
+    /// The chain `r = x·V1` over these pixels, for some rows of a batch.
+    pub fn forward_real(&self, ops: &Ops<'_>, turn: Turn, r: MatMut<'_>) {
+        self.forward(ops, Phase::RealForward, self.x_by_image.of_rows(self.x.view()), turn, r);
+    }
+
+    /// The chain `f = y·V1` over these pixels, for some rows of a batch.
+    pub fn forward_fake(&self, ops: &Ops<'_>, turn: Turn, y: Left<'_>, f: MatMut<'_>) {
+        self.forward(ops, Phase::FakeForward, y, turn, f);
+    }
+
+    fn forward(&self, ops: &Ops<'_>, phase: Phase, pixels: Left<'_>, turn: Turn, h: MatMut<'_>) {
+        let (pixels, weight) = (pixels.sub_rows(turn.row, turn.rows), self.weight.p.view());
+        multiply(ops, pixels, weight, h, start(turn), |_, _| ());
         ops.done(phase, || Work::product(pixels, weight));
     }
 
@@ -74,8 +87,9 @@ impl Hidden<'_> {
     }
 
     /// V1's update, whose gradient is one chain over the rows of x and then of y.
-    pub fn update(&mut self, ops: &Ops<'_>, adam: &mut Adam<'_>, y: Mat<'_>) {
-        let (x, y) = (self.x_by_pixel.of_columns(self.x.view()), self.y_by_pixel.of_columns(y));
+    /// y is the left operand with a row for each pixel.
+    pub fn update(&mut self, ops: &Ops<'_>, adam: &mut Adam<'_>, y: Left<'_>) {
+        let x = self.x_by_pixel.of_columns(self.x.view());
         let gradient = [(x, self.dr.view()), (y, self.df.view())];
         adam.weight(ops, self.weight.reborrow(), &gradient);
         ops.done(Phase::DiscriminatorUpdate, || Work::update(&gradient));

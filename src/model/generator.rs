@@ -1,7 +1,7 @@
 //! The generator: z → h = relu(z·W1 + b1) → y = output_sigmoid(h·W2 + b2). Uses `kernels`, `rng`,
 //! [`parallel`](crate::parallel), `layers`, `layout`, `update` and `phase`.
 
-use super::layers::{Ops, Terms, multiply};
+use super::layers::{Ops, Terms, multiply, start};
 use super::layout::TensorMut;
 use super::phase::{Phase, Work};
 use super::update::Adam;
@@ -9,6 +9,7 @@ use crate::kernels::dense::{HiddenActivation, HiddenBackward, PixelActivation, P
 use crate::kernels::gemm::{Left, Start};
 use crate::kernels::lists::{ListsMut, PAIR};
 use crate::kernels::reference::pixel_byte;
+use crate::kernels::relay::Turn;
 use crate::kernels::tiles::{Mat, MatMut};
 use crate::kernels::transpose::Transpose;
 use crate::parallel::{MOST_WORKERS, Team};
@@ -83,6 +84,12 @@ pub struct Output<'a> {
     pub dy: MatMut<'a>,
     /// Gradient of b2, one row.
     pub dbias: MatMut<'a>,
+    /// Terms of y, then of dy, by image.
+    pub by_image: Terms<'a>,
+    /// Terms of y, then of dy, by pixel.
+    pub by_pixel: Terms<'a>,
+    /// Terms of h, then of dg, by image.
+    pub by_unit: Terms<'a>,
 }
 
 impl Output<'_> {
@@ -94,41 +101,60 @@ impl Output<'_> {
     }
 
     /// `y = output_sigmoid(h·W2 + b2)`, h [batch, hidden].
-    pub fn forward(&mut self, ops: &Ops<'_>, h: Left<'_>) {
+    pub fn forward(&mut self, ops: &Ops<'_>, h: Mat<'_>) {
+        self.by_unit.list_rows(ops, h);
+        let h = self.by_unit.of_rows(h);
         output_forward(ops, h, self.weight.view(), self.bias.p.row(0), self.y.reborrow());
+        self.by_image.list_rows(ops, self.y.view());
+    }
+
+    /// y as the left operand of a product, a row for each image.
+    pub fn images(&self) -> Left<'_> {
+        self.by_image.of_rows(self.y.view())
+    }
+
+    /// Lists y's terms by pixel, for [`Output::pixels`].
+    pub fn list_pixels(&mut self, ops: &Ops<'_>) {
+        self.by_pixel.list_columns(ops, self.y.view());
+    }
+
+    /// y transposed as the left operand of a product, a row for each pixel.
+    pub fn pixels(&self) -> Left<'_> {
+        self.by_pixel.of_columns(self.y.view())
     }
 
     /// `dy = (dg·V1ᵀ)·y(1 − y)`: through the discriminator's hidden layer, V1ᵀ [hidden, pixels], and the sigmoid.
-    pub fn backward(&mut self, ops: &Ops<'_>, dg: Left<'_>, v1_t: Mat<'_>) {
-        let y = self.y.view();
+    pub fn backward(&mut self, ops: &Ops<'_>, dg: Mat<'_>, v1_t: Mat<'_>) {
+        self.by_unit.list_rows(ops, dg);
+        let (dg, y) = (self.by_unit.of_rows(dg), self.y.view());
         multiply(ops, dg, v1_t, self.dy.reborrow(), Start::Zero, |piece, d| {
             ops.isa.run(PixelBackward { d, y: piece.of(y) });
         });
         ops.done(Phase::PixelsBackward, || Work::product(dg, v1_t));
+        self.by_image.list_rows(ops, self.dy.view());
     }
 
-    /// The chain `dh = dy·W2ᵀ` over these pixels, for some rows of a batch.
-    pub fn hidden_backward(&self, ops: &Ops<'_>, dy: Left<'_>, start: Start, dh: MatMut<'_>) {
+    /// The chain `dh = dy·W2ᵀ` over these pixels, for some rows of a batch; where it ends, dh stays where h > 0.
+    pub fn hidden_backward(&self, ops: &Ops<'_>, turn: Turn, h: Mat<'_>, mut dh: MatMut<'_>) {
+        let dy = self.by_image.of_rows(self.dy.view()).sub_rows(turn.row, turn.rows);
         let weight_t = self.weight_t.p.view();
-        multiply(ops, dy, weight_t, dh, start, |_, _| ());
+        multiply(ops, dy, weight_t, dh.reborrow(), start(turn), |_, _| ());
+        if turn.last {
+            ops.isa.run(HiddenBackward { d: dh, h: h.sub_rows(turn.row, turn.rows) });
+        }
         ops.done(Phase::HiddenBackward, || Work::product(dy, weight_t));
     }
 
-    /// Both updates, from h [batch, hidden] and dy, whose `terms` by pixel are found here.
-    pub fn update(&mut self, ops: &Ops<'_>, adam: &mut Adam<'_>, h: Mat<'_>, terms: &mut Terms<'_>) {
+    /// Both updates, from h [batch, hidden] and dy.
+    pub fn update(&mut self, ops: &Ops<'_>, adam: &mut Adam<'_>, h: Mat<'_>) {
         let dy = self.dy.view();
-        terms.list_columns(ops, dy);
-        let gradient = [(terms.of_columns(dy), h)];
+        self.by_pixel.list_columns(ops, dy);
+        let gradient = [(self.by_pixel.of_columns(dy), h)];
         adam.weight(ops, self.weight_t.reborrow(), &gradient);
         ops.done(Phase::OutputUpdate, || Work::update(&gradient));
         adam.bias(ops, self.bias.reborrow(), self.dbias.row_mut(0), &[dy]);
         ops.done(Phase::Biases, || Work::values(dy.rows() * dy.cols()));
     }
-}
-
-/// `dh` stays where h > 0: through the ReLU of the hidden layer.
-pub fn relu_backward(ops: &Ops<'_>, h: Mat<'_>, d: MatMut<'_>) {
-    ops.isa.run(HiddenBackward { d, h });
 }
 
 /// The parameters of a generator.

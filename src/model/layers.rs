@@ -5,6 +5,7 @@ use super::phase::{Phase, Watch, Work};
 use crate::kernels::Isa;
 use crate::kernels::gemm::{Left, Product, Start};
 use crate::kernels::lists::{Count, List, ListsMut};
+use crate::kernels::relay::Turn;
 use crate::kernels::tiles::{Mat, MatMut};
 
 /// Rows of a dense product in one piece: eleven tiles of six.
@@ -101,6 +102,11 @@ pub fn multiply(
             then(Piece { row, col, rows, cols }, out);
         }
     }
+}
+
+/// Where the chains of a block start that goes from owner to owner.
+pub fn start(turn: Turn) -> Start {
+    if turn.first { Start::Zero } else { Start::Partial }
 }
 
 /// The terms of a matrix that are not zero, by its rows or by its columns; or the whole of it, where lists of them are not

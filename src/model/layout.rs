@@ -280,14 +280,16 @@ pub struct OwnLayout {
     pub db2: Place,
     /// A piece of a weight's gradient.
     pub gradient: Place,
-    /// Terms of x, then of y, then of dy, by image.
+    /// Terms of x by image.
+    pub x_by_image: ListPlace,
+    /// Terms of x by pixel.
+    pub x_by_pixel: ListPlace,
+    /// Terms of y, then of dy, by image.
     pub by_image: ListPlace,
+    /// Terms of y, then of dy, by pixel.
+    pub by_pixel: ListPlace,
     /// Terms of h, then of dg, by image.
     pub by_unit: ListPlace,
-    /// Terms of x, then of dy, by pixel.
-    pub x_by_pixel: ListPlace,
-    /// Terms of y by pixel.
-    pub y_by_pixel: ListPlace,
     /// Lines of all of it.
     pub lines: usize,
 }
@@ -308,10 +310,11 @@ impl OwnLayout {
             dg: plan.mat(batch, d_hidden),
             db2: plan.mat(1, pixels),
             gradient: plan.mat(GRADIENT_ROWS, GRADIENT_COLUMNS),
-            by_image: plan.lists(batch, pixels),
-            by_unit: plan.lists(batch, max(g_hidden, d_hidden)),
+            x_by_image: plan.lists(batch, pixels),
             x_by_pixel: plan.lists(pixels, batch),
-            y_by_pixel: plan.lists(pixels, batch),
+            by_image: plan.lists(batch, pixels),
+            by_pixel: plan.lists(pixels, batch),
+            by_unit: plan.lists(batch, max(g_hidden, d_hidden)),
             lines: plan.0,
         }
     }

@@ -8,13 +8,11 @@ use super::StepStats;
 use crate::config::Config;
 use crate::data::Images;
 use crate::data::batches::Epoch;
-use crate::kernels::gemm::Start;
 use crate::kernels::reference::AdamRates;
 use crate::kernels::relay::{Seat, Seats, Turn, flag_lines};
 use crate::kernels::tiles::{Line, Mat, MatMut};
 use crate::model::layers::{Ops, Terms};
 use crate::model::layout::{Carver, Layout, OwnLayout, TensorMut};
-use crate::model::phase::Phase;
 use crate::model::sizes::Sizes;
 use crate::model::update::Adam;
 use crate::model::{discriminator, generator};
@@ -51,42 +49,21 @@ struct Relays<'a> {
 #[derive(Debug)]
 pub(super) struct Owner<'a> {
     run: Run<'a>,
-    first_pixel: usize,
     /// Whether it is in the first half of the chains: see [`Owner::step`].
     early: bool,
     generator: generator::Output<'a>,
     discriminator: discriminator::Hidden<'a>,
-    /// Terms of x, then of y, then of dy, by image.
-    by_image: Terms<'a>,
-    /// Terms of h, then of dg, by image.
-    by_unit: Terms<'a>,
     adam: Adam<'a>,
     relays: Relays<'a>,
-    /// With the last owner.
-    ends: Option<Ends<'a>>,
+    ends: Ends<'a>,
     /// The first step after which a parameter of this owner's was out of bounds.
     pub diverged: Option<u64>,
     /// Steps done, counted from the run's first.
     pub done: u64,
 }
 
-/// What is not about single pixels: the outer ends of both networks, the stream of batches, and the host's callback.
-pub(super) struct Ends<'a> {
-    generator: generator::Hidden<'a>,
-    discriminator: discriminator::Output<'a>,
-    epoch: &'a mut Epoch,
-    order: MatMut<'a, u32>,
-    each: &'a mut (dyn FnMut(StepStats) -> ControlFlow<()> + Send),
-}
-
-impl core::fmt::Debug for Ends<'_> {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Ends").field("generator", &self.generator).finish_non_exhaustive()
-    }
-}
-
 impl Owner<'_> {
-    /// Runs from the first step to the last one, or to where the callback breaks off.
+    /// Runs from the first step to the last one, or to where the host breaks off.
     pub fn run(&mut self) {
         let Ok(presence) = self.run.meeting.join() else { return };
         let _ = self.steps();
@@ -95,9 +72,7 @@ impl Owner<'_> {
 
     fn steps(&mut self) -> Result<(), Stopped> {
         let Run { config, diverged, first, .. } = self.run;
-        if let Some(ends) = &mut self.ends {
-            ends.announce(&self.run, &mut self.relays.batch, Some(first))?;
-        }
+        self.ends.announce(&self.run, Some(first), &mut self.relays.batch)?;
         loop {
             let t = first + self.done;
             let Config { learning_rate, beta1, beta2, epsilon, .. } = *config;
@@ -115,122 +90,164 @@ impl Owner<'_> {
 
     /// Step `t`; false if there is none.
     ///
-    /// Early owners go on with the chains before they turn to what can wait (terms by pixel, V1's update), because others
+    /// Early owners go on with the chains before they turn to what can wait (y's terms by pixel, V1's update), because others
     /// wait for them; late ones do that while they wait for the chains.
     fn step(&mut self, t: u64) -> Result<bool, Stopped> {
-        let Owner { run, generator: g, discriminator: d, relays: to, ends, by_image, by_unit, adam, .. } =
-            self;
-        let (ops, meeting, early) = (&run.ops, run.meeting, self.early);
+        let Owner { run, early, generator: g, discriminator: d, adam, relays: to, ends, .. } = self;
+        let (ops, early) = (&run.ops, *early);
 
-        let batch = to.batch.read(meeting)?;
+        // x; z and h with the last owner
+        let batch = to.batch.read()?;
         let Some(images) = images_of(batch.view()) else { return Ok(false) };
-        d.expand(ops, run.images, images, self.first_pixel);
+        d.expand(ops, run.images, images);
         drop(batch);
-        if let Some(ends) = ends {
-            to.h.write(meeting, |_, h| ends.generator.forward(ops, run.config.seed, t, h))?;
-            to.v2.write(meeting, |_, v2| copy(ends.discriminator.weight_t.p.view(), v2))?;
-        }
+        ends.begin(run, t, &mut to.h, &mut to.v2)?;
 
         // r = relu(x·V1 + c1), l_r, d_r
-        by_image.list_rows(ops, d.x.view());
-        to.r.write(meeting, |turn, mut r| {
-            let x = by_image.of_rows(d.x.view()).sub_rows(turn.row, turn.rows);
-            d.forward(ops, Phase::RealForward, x, start(turn), r.reborrow());
-            ends.iter_mut().for_each(|ends| ends.discriminator.real(ops, turn, r.reborrow()));
+        to.r.write(|turn, mut r| {
+            d.forward_real(ops, turn, r.reborrow());
+            ends.real(ops, turn, r);
         })?;
-        if let Some(ends) = ends {
-            to.d_r.write(meeting, |_, d_r| copy(ends.discriminator.d_logits.view().sub_rows(0, 1), d_r))?;
-        }
+        ends.post_real(&mut to.d_r)?;
         d.transpose(ops);
-        d.x_by_pixel.list_columns(ops, d.x.view());
         g.transpose(ops);
 
         // y = output_sigmoid(h·W2 + b2), f = relu(y·V1 + c1), l_f, d_f, d_g
-        let h = to.h.read(meeting)?;
-        by_unit.list_rows(ops, h.view());
-        g.forward(ops, by_unit.of_rows(h.view()));
-        by_image.list_rows(ops, g.y.view());
+        let h = to.h.read()?;
+        g.forward(ops, h.view());
         if !early {
-            d.y_by_pixel.list_columns(ops, g.y.view());
+            g.list_pixels(ops);
         }
-        to.f.write(meeting, |turn, mut f| {
-            let y = by_image.of_rows(g.y.view()).sub_rows(turn.row, turn.rows);
-            d.forward(ops, Phase::FakeForward, y, start(turn), f.reborrow());
-            ends.iter_mut().for_each(|ends| ends.discriminator.fake(ops, turn, f.reborrow()));
+        to.f.write(|turn, mut f| {
+            d.forward_fake(ops, turn, g.images(), f.reborrow());
+            ends.fake(ops, turn, f);
         })?;
-        if let Some(ends) = ends {
-            to.d_f.write(meeting, |_, d_f| copy(ends.discriminator.d_logits.view().sub_rows(1, 2), d_f))?;
-            let next = ends.report(run, t);
-            ends.announce(run, &mut to.batch, next)?;
-        }
+        ends.post_fake(run, t, &mut to.d_f, &mut to.batch)?;
         if early {
-            d.y_by_pixel.list_columns(ops, g.y.view());
+            g.list_pixels(ops);
         }
 
-        // dr, df, dg
-        let (v2, r, d_r) = (to.v2.read(meeting)?, to.r.read(meeting)?, to.d_r.read(meeting)?);
+        // dr, df, dg; c1, V2, c2 with the last owner
+        let (v2, r, d_r) = (to.v2.read()?, to.r.read()?, to.d_r.read()?);
         d.backward_real(ops, d_r.view(), v2.view(), r.view());
-        let (f, d_f) = (to.f.read(meeting)?, to.d_f.read(meeting)?);
+        let (f, d_f) = (to.f.read()?, to.d_f.read()?);
         d.backward_fake(ops, d_f.view(), v2.view(), f.view());
-        if let Some(ends) = ends {
-            let (values, gradients) = ([r.view(), f.view()], [d.dr.view(), d.df.view()]);
-            ends.discriminator.update(ops, adam, values, gradients);
-        }
+        ends.update_discriminator(ops, adam, [r.view(), f.view()], [d.dr.view(), d.df.view()]);
         drop((v2, r, d_r, f, d_f));
         if !early {
-            d.update(ops, adam, g.y.view());
+            d.update(ops, adam, g.pixels());
         }
 
-        // dy = (dg·V1ᵀ)·y(1 − y), dh = dy·W2ᵀ where h > 0; nothing reads a weight any more
-        by_unit.list_rows(ops, d.dg.view());
-        g.backward(ops, by_unit.of_rows(d.dg.view()), d.weight_t.view());
-        by_image.list_rows(ops, g.dy.view());
-        to.dh.write(meeting, |turn, mut dh| {
-            let dy = by_image.of_rows(g.dy.view()).sub_rows(turn.row, turn.rows);
-            g.hidden_backward(ops, dy, start(turn), dh.reborrow());
-            if turn.last {
-                generator::relu_backward(ops, h.view().sub_rows(turn.row, turn.rows), dh);
-            }
-        })?;
+        // dy = (dg·V1ᵀ)·y(1 − y), dh = dy·W2ᵀ where h > 0; V1, W2, b2; W1, b1 with the last owner
+        g.backward(ops, d.dg.view(), d.weight_t.view());
+        to.dh.write(|turn, dh| g.hidden_backward(ops, turn, h.view(), dh))?;
         if early {
-            d.update(ops, adam, g.y.view());
+            d.update(ops, adam, g.pixels());
         }
-        g.update(ops, adam, h.view(), &mut d.x_by_pixel);
+        g.update(ops, adam, h.view());
         drop(h);
-        if let Some(ends) = ends {
-            ends.generator.update(ops, adam, to.dh.read(meeting)?.view());
-        }
+        ends.update_generator(ops, adam, &mut to.dh)?;
         Ok(true)
     }
 }
 
-impl Ends<'_> {
-    /// Tells the host what step `t` has come to. The next step is none where that was the last one, where the host breaks
-    /// off, and where the step before has diverged: of that the host is told by the run's error.
-    fn report(&mut self, run: &Run<'_>, t: u64) -> Option<u64> {
-        // All owners are in this step, so whoever diverged in the one before has said so.
-        if run.diverged.load(Ordering::Relaxed) {
-            return None;
-        }
-        let [generator_loss, discriminator_loss] = self.discriminator.mean_losses();
-        let go_on = (self.each)(StepStats { step: t, generator_loss, discriminator_loss });
-        (t < run.last && go_on.is_continue()).then_some(t + 1)
-    }
+/// What is not about single pixels: with the last owner. With the others these functions do nothing.
+#[derive(Debug)]
+struct Ends<'a>(Option<Last<'a>>);
 
+/// The outer ends of both networks, the stream of batches, and the host's callback.
+struct Last<'a> {
+    generator: generator::Hidden<'a>,
+    discriminator: discriminator::Output<'a>,
+    epoch: &'a mut Epoch,
+    order: MatMut<'a, u32>,
+    each: &'a mut (dyn FnMut(StepStats) -> ControlFlow<()> + Send),
+}
+
+impl core::fmt::Debug for Last<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Last").field("generator", &self.generator).finish_non_exhaustive()
+    }
+}
+
+impl Ends<'_> {
     /// Announces the images of step `next`, or that there is none: then those of the last step stay where they are.
     fn announce(
         &mut self,
         run: &Run<'_>,
-        batch: &mut Seat<'_, u32>,
         next: Option<u64>,
+        batch: &mut Seat<'_, u32>,
     ) -> Result<(), Stopped> {
-        batch.write(run.meeting, |_, mut batch| {
+        let Some(last) = &mut self.0 else { return Ok(()) };
+        batch.write(|_, mut batch| {
             let [count, images @ ..] = batch.row_mut(0) else { unreachable!("it holds the count at least") };
             *count = if next.is_some() { images.len() as u32 } else { 0 };
             if let Some(next) = next {
-                self.epoch.batch(next, run.config.seed, self.order.row_mut(0), images);
+                last.epoch.batch(next, run.config.seed, last.order.row_mut(0), images);
             }
         })
+    }
+
+    /// z, h = relu(z·W1 + b1), and a copy of V2.
+    fn begin(&mut self, run: &Run<'_>, t: u64, h: &mut Seat<'_>, v2: &mut Seat<'_>) -> Result<(), Stopped> {
+        let Some(last) = &mut self.0 else { return Ok(()) };
+        h.write(|_, h| last.generator.forward(&run.ops, run.config.seed, t, h))?;
+        v2.write(|_, v2| copy(last.discriminator.weight_t.p.view(), v2))
+    }
+
+    fn real(&mut self, ops: &Ops<'_>, turn: Turn, mut r: MatMut<'_>) {
+        self.0.iter_mut().for_each(|last| last.discriminator.real(ops, turn, r.reborrow()));
+    }
+
+    fn post_real(&mut self, d_r: &mut Seat<'_>) -> Result<(), Stopped> {
+        let Some(last) = &mut self.0 else { return Ok(()) };
+        d_r.write(|_, d_r| copy(last.discriminator.d_logits.view().sub_rows(0, 1), d_r))
+    }
+
+    fn fake(&mut self, ops: &Ops<'_>, turn: Turn, mut f: MatMut<'_>) {
+        self.0.iter_mut().for_each(|last| last.discriminator.fake(ops, turn, f.reborrow()));
+    }
+
+    /// d_f and d_g; then tells the host what step `t` has come to, and announces the next one. There is none where that was
+    /// the last one, where the host breaks off, and where the step before has diverged: of that the host is told by the run's
+    /// error.
+    fn post_fake(
+        &mut self,
+        run: &Run<'_>,
+        t: u64,
+        d_f: &mut Seat<'_>,
+        batch: &mut Seat<'_, u32>,
+    ) -> Result<(), Stopped> {
+        let Some(last) = &mut self.0 else { return Ok(()) };
+        d_f.write(|_, d_f| copy(last.discriminator.d_logits.view().sub_rows(1, 2), d_f))?;
+        // All owners are in this step, so whoever diverged in the one before has said so.
+        if run.diverged.load(Ordering::Relaxed) {
+            return self.announce(run, None, batch);
+        }
+        let [generator_loss, discriminator_loss] = last.discriminator.mean_losses();
+        let go_on = (last.each)(StepStats { step: t, generator_loss, discriminator_loss }).is_continue();
+        self.announce(run, (t < run.last && go_on).then_some(t + 1), batch)
+    }
+
+    fn update_discriminator(
+        &mut self,
+        ops: &Ops<'_>,
+        adam: &mut Adam<'_>,
+        values: [Mat<'_>; 2],
+        gradients: [Mat<'_>; 2],
+    ) {
+        self.0.iter_mut().for_each(|last| last.discriminator.update(ops, adam, values, gradients));
+    }
+
+    fn update_generator(
+        &mut self,
+        ops: &Ops<'_>,
+        adam: &mut Adam<'_>,
+        dh: &mut Seat<'_>,
+    ) -> Result<(), Stopped> {
+        let Some(last) = &mut self.0 else { return Ok(()) };
+        last.generator.update(ops, adam, dh.read()?.view());
+        Ok(())
     }
 }
 
@@ -238,10 +255,6 @@ impl Ends<'_> {
 pub(super) fn images_of(batch: Mat<'_, u32>) -> Option<&[u32]> {
     let (count, images) = batch.row(0).split_first()?;
     (*count > 0).then_some(images)
-}
-
-fn start(turn: Turn) -> Start {
-    if turn.first { Start::Zero } else { Start::Partial }
 }
 
 fn copy(from: Mat<'_>, mut to: MatMut<'_>) {
@@ -260,7 +273,7 @@ pub(super) struct Shares<'a> {
     generator_bias: Option<TensorMut<'a>>,
     discriminator_weight: Option<TensorMut<'a>>,
     relays: AllRelays<'a>,
-    ends: Option<Ends<'a>>,
+    ends: Option<Last<'a>>,
     memory: Carver<'a>,
 }
 
@@ -302,17 +315,17 @@ impl<'a> Shares<'a> {
         let mut lines = |blocks: usize| flags.lines(flag_lines(owners, blocks));
         let relays = AllRelays {
             // From the last owner to all.
-            batch: Seats::new(batch, lines(1), (owners, 1), last, 0),
-            h: Seats::new(h, lines(1), (owners, 1), last, 0),
-            v2: Seats::new(v2, lines(1), (owners, 1), last, 0),
-            d_r: Seats::new(d_r, lines(1), (owners, 1), last, 0),
-            d_f: Seats::new(d_f, lines(1), (owners, 1), last, 0),
+            batch: Seats::new(batch, lines(1), (owners, 1), last, 0, run.meeting),
+            h: Seats::new(h, lines(1), (owners, 1), last, 0, run.meeting),
+            v2: Seats::new(v2, lines(1), (owners, 1), last, 0, run.meeting),
+            d_r: Seats::new(d_r, lines(1), (owners, 1), last, 0, run.meeting),
+            d_f: Seats::new(d_f, lines(1), (owners, 1), last, 0, run.meeting),
             // From owner to owner, and then to all, or to the last one alone.
-            r: Seats::new(r, lines(blocks), (owners, blocks), 0, 0),
-            f: Seats::new(f, lines(blocks), (owners, blocks), 0, 0),
-            dh: Seats::new(dh, lines(blocks), (owners, blocks), 0, last),
+            r: Seats::new(r, lines(blocks), (owners, blocks), 0, 0, run.meeting),
+            f: Seats::new(f, lines(blocks), (owners, blocks), 0, 0, run.meeting),
+            dh: Seats::new(dh, lines(blocks), (owners, blocks), 0, last, run.meeting),
         };
-        let ends = Ends {
+        let ends = Last {
             generator: generator::Hidden { weight: w1, bias: b1, z, dbias: db1 },
             discriminator: discriminator::Output {
                 hidden_bias: c1,
@@ -363,26 +376,34 @@ impl<'a> Iterator for Shares<'a> {
         let [w2, v1_t, x, y, dy] = [own.w2, own.v1_t, own.x, own.y, own.dy].map(|place| carve.mat(place));
         let [dr, df, dg, db2, gradient] =
             [own.dr, own.df, own.dg, own.db2, own.gradient].map(|place| carve.mat(place));
-        let [by_image, by_unit, x_by_pixel, y_by_pixel] =
-            [own.by_image, own.by_unit, own.x_by_pixel, own.y_by_pixel]
+        let [x_by_image, x_by_pixel, by_image, by_pixel, by_unit] =
+            [own.x_by_image, own.x_by_pixel, own.by_image, own.by_pixel, own.by_unit]
                 .map(|place| Terms::new(carve.lists(place)));
         Some(Owner {
             run: self.run,
-            first_pixel: pixels.start,
             early: 2 * (self.owner - 1) < self.owners,
-            generator: generator::Output { weight_t, bias, weight: w2, y, dy, dbias: db2 },
+            generator: generator::Output {
+                weight_t,
+                bias,
+                weight: w2,
+                y,
+                dy,
+                dbias: db2,
+                by_image,
+                by_pixel,
+                by_unit,
+            },
             discriminator: discriminator::Hidden {
+                first_pixel: pixels.start,
                 weight: d_weight,
                 weight_t: v1_t,
                 x,
+                x_by_image,
                 x_by_pixel,
-                y_by_pixel,
                 dr,
                 df,
                 dg,
             },
-            by_image,
-            by_unit,
             adam: Adam { rates: AdamRates::new(0.0, 0.0, 0.0, 1.0, 1), gradient, diverged: false },
             relays: Relays {
                 batch: all.batch.seat(),
@@ -394,7 +415,7 @@ impl<'a> Iterator for Shares<'a> {
                 d_f: all.d_f.seat(),
                 dh: all.dh.seat(),
             },
-            ends: if self.owner == self.owners { self.ends.take() } else { None },
+            ends: Ends(if self.owner == self.owners { self.ends.take() } else { None }),
             diverged: None,
             done: 0,
         })
