@@ -39,13 +39,20 @@ pub const fn flag_lines(workers: usize, blocks: usize) -> usize {
     workers * (blocks + 1)
 }
 
-/// A relay about to be shared out: hands out one [`Seat`] to each worker in turn.
+/// A matrix that goes from worker to worker.
 #[derive(Debug)]
-pub struct Seats<'a, T = f32> {
-    seat: Seat<'a, T>,
+pub struct Relay<'a, T = f32> {
+    /// Only ever touched in turn.
+    matrix: MatMut<'a, T>,
+    flags: &'a [Flag],
+    meeting: &'a Meeting,
+    workers: usize,
+    blocks: usize,
+    first_writer: usize,
+    first_reader: usize,
 }
 
-impl<'a, T> Seats<'a, T> {
+impl<'a, T: bytemuck::Pod + Send + Sync> Relay<'a, T> {
     /// A relay of `matrix` in `blocks` blocks of rows (each of an even number of rows, but for the last) for `workers`
     /// workers, the first of whom to write is `first_writer` and to read `first_reader`; the others follow in order.
     ///
@@ -64,50 +71,49 @@ impl<'a, T> Seats<'a, T> {
         assert!(first_writer < workers && blocks > 0);
         // SAFETY: the lines are exclusively borrowed for 'a, hold zeros, and have the size and alignment of flags.
         let flags = unsafe { core::slice::from_raw_parts(flags.as_ptr().cast::<Flag>(), flags.len()) };
-        let block_rows = matrix.rows().div_ceil(blocks).next_multiple_of(2);
-        let seat = Seat {
-            matrix,
-            flags,
-            workers,
-            blocks,
-            block_rows,
-            first_writer,
-            first_reader,
-            meeting,
-            worker: 0,
-            written: 0,
-            read: 0,
-        };
-        Seats { seat }
+        Relay { matrix, flags, meeting, workers, blocks, first_writer, first_reader }
     }
+}
 
+impl<T> Relay<'_, T> {
+    fn flag(&self, worker: usize, block: usize) -> &Flag {
+        &self.flags[worker * (self.blocks + 1) + block]
+    }
+    fn read_flag(&self, worker: usize) -> &Flag {
+        self.flag(worker, self.blocks)
+    }
+    fn block_rows(&self) -> usize {
+        self.matrix.rows().div_ceil(self.blocks).next_multiple_of(2)
+    }
+}
+
+/// The seats of a relay, one for each worker, in order.
+#[derive(Debug)]
+pub struct Seats<'a, T = f32> {
+    relay: &'a Relay<'a, T>,
+    seated: usize,
+}
+
+impl<'a, T> Seats<'a, T> {
+    /// All seats; a relay gives them out once.
+    pub fn of(relay: &'a mut Relay<'a, T>) -> Self {
+        Seats { relay, seated: 0 }
+    }
     /// The next worker's seat.
     ///
     /// # Panics
     /// If every worker has one.
     pub fn seat(&mut self) -> Seat<'a, T> {
-        let worker = self.seat.worker;
-        assert!(worker < self.seat.workers);
-        self.seat.worker += 1;
-        // SAFETY: seats touch what they share by the rules of the relay alone, which never let two of them have the same rows
-        // at a time, unless both read.
-        let matrix = unsafe { self.seat.matrix.alias() };
-        Seat { matrix, worker, ..self.seat }
+        assert!(self.seated < self.relay.workers);
+        self.seated += 1;
+        Seat { relay: self.relay, worker: self.seated - 1, written: 0, read: 0 }
     }
 }
 
 /// A worker's part in a relay.
 #[derive(Debug)]
 pub struct Seat<'a, T = f32> {
-    /// Only ever touched in turn.
-    matrix: MatMut<'a, T>,
-    flags: &'a [Flag],
-    workers: usize,
-    blocks: usize,
-    block_rows: usize,
-    first_writer: usize,
-    first_reader: usize,
-    meeting: &'a Meeting,
+    relay: &'a Relay<'a, T>,
     worker: usize,
     /// Rounds that this worker has written.
     written: u32,
@@ -129,33 +135,30 @@ pub struct Turn {
 }
 
 impl<T> Seat<'_, T> {
-    fn flag(&self, worker: usize, block: usize) -> &Flag {
-        &self.flags[worker * (self.blocks + 1) + block]
-    }
-    fn read_flag(&self, worker: usize) -> &Flag {
-        self.flag(worker, self.blocks)
-    }
-
     /// The next round of this worker's writing: `write` gets every block when it is this worker's turn. Nothing happens
     /// if this worker is not one that writes.
     pub fn write(&mut self, mut write: impl FnMut(Turn, MatMut<'_, T>)) -> Result<(), Stopped> {
-        if self.worker < self.first_writer {
+        let (relay, worker) = (self.relay, self.worker);
+        if worker < relay.first_writer {
             return Ok(());
         }
-        let (first, last) = (self.worker == self.first_writer, self.worker + 1 == self.workers);
+        let (first, last) = (worker == relay.first_writer, worker + 1 == relay.workers);
         let round = self.written.wrapping_add(1);
-        for block in 0..self.blocks {
-            let row = (block * self.block_rows).min(self.matrix.rows());
-            let rows = self.block_rows.min(self.matrix.rows() - row);
+        for block in 0..relay.blocks {
+            let row = (block * relay.block_rows()).min(relay.matrix.rows());
+            let rows = relay.block_rows().min(relay.matrix.rows() - row);
             if !first {
-                self.meeting.wait(|| self.flag(self.worker - 1, block).is(round))?;
+                relay.meeting.wait(|| relay.flag(worker - 1, block).is(round))?;
             } else if block == 0 {
-                for reader in self.first_reader..self.workers {
-                    self.meeting.wait(|| self.read_flag(reader).is(self.written))?;
+                for reader in relay.first_reader..relay.workers {
+                    relay.meeting.wait(|| relay.read_flag(reader).is(self.written))?;
                 }
             }
-            write(Turn { row, rows, first, last }, self.matrix.sub_rows_mut(row, rows));
-            self.flag(self.worker, block).set(round);
+            // SAFETY: this is the one writer whose turn it is on these rows, and no reader is at them; who comes next waits
+            // for the flag.
+            let mut matrix = unsafe { relay.matrix.alias() };
+            write(Turn { row, rows, first, last }, matrix.sub_rows_mut(row, rows));
+            relay.flag(worker, block).set(round);
         }
         self.written = round;
         Ok(())
@@ -166,14 +169,14 @@ impl<T> Seat<'_, T> {
     /// # Panics
     /// If this worker is not one that reads.
     pub fn read(&mut self) -> Result<Reading<'_, T>, Stopped> {
-        assert!(self.worker >= self.first_reader);
+        let relay = self.relay;
+        assert!(self.worker >= relay.first_reader);
         let round = self.read.wrapping_add(1);
-        for block in 0..self.blocks {
-            self.meeting.wait(|| self.flag(self.workers - 1, block).is(round))?;
+        for block in 0..relay.blocks {
+            relay.meeting.wait(|| relay.flag(relay.workers - 1, block).is(round))?;
         }
         self.read = round;
-        let flag = &self.flags[self.worker * (self.blocks + 1) + self.blocks];
-        Ok(Reading { matrix: self.matrix.view(), flag, round })
+        Ok(Reading { matrix: relay.matrix.view(), flag: relay.read_flag(self.worker), round })
     }
 }
 

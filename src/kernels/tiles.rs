@@ -183,8 +183,8 @@ impl<'a, T> MatMut<'a, T> {
     ///
     /// # Safety
     /// While one of the two writes a row, the other one must not touch it.
-    pub(super) unsafe fn alias(&self) -> Self {
-        MatMut { ..*self }
+    pub(super) unsafe fn alias(&self) -> MatMut<'_, T> {
+        MatMut { life: PhantomData, ..*self }
     }
     /// The address of the first value, for kernels.
     pub(super) fn as_mut_ptr(&mut self) -> *mut T {

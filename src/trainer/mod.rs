@@ -294,11 +294,15 @@ impl<'a, M: AsRef<[Line]> + AsMut<[Line]>> Trainer<'a, M> {
             first: self.step + 1,
             last: self.step.saturating_add(steps),
         };
-        let mut shares = Shares::new(run, &self.sizes, n, self.memory.as_mut(), &mut self.epoch, each);
-        let mut owners: [Option<Owner<'_>>; MOST_WORKERS] = core::array::from_fn(|_| shares.next());
+        let memory = self.memory.as_mut();
+        let mut shares = Shares::new(&run, &self.sizes, n, memory, &mut self.epoch, each);
+        let mut owners = [const { None }; MOST_WORKERS];
+        for (place, owner) in owners.iter_mut().zip(shares.owners()) {
+            *place = Some(owner);
+        }
         // Until all have come back: a panic leaves this function here.
         self.condition = Condition::Torn;
-        team.run(&mut owners[..n], |owner| owner.iter_mut().for_each(Owner::run));
+        team.run(&mut owners[..n], |owner: &mut Option<Owner<'_>>| owner.iter_mut().for_each(Owner::run));
         let owners = owners.iter().flatten();
         let done = owners.clone().map(|owner| owner.done).min().unwrap_or(0);
         let diverged = owners.filter_map(|owner| owner.diverged).min();

@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::data::Images;
 use crate::data::batches::Epoch;
 use crate::kernels::reference::AdamRates;
-use crate::kernels::relay::{Seat, Seats, Turn, flag_lines};
+use crate::kernels::relay::{Relay, Seat, Seats, Turn, flag_lines};
 use crate::kernels::tiles::{Line, Mat, MatMut};
 use crate::model::layers::{Ops, Terms};
 use crate::model::layout::{Carver, Layout, OwnLayout, TensorMut};
@@ -48,7 +48,7 @@ struct Relays<'a> {
 /// An owner of pixels: everything about them lies in memory of its own.
 #[derive(Debug)]
 pub(super) struct Owner<'a> {
-    run: Run<'a>,
+    run: &'a Run<'a>,
     /// Whether it is in the first half of the chains: see [`Owner::step`].
     early: bool,
     generator: generator::Output<'a>,
@@ -71,8 +71,8 @@ impl Owner<'_> {
     }
 
     fn steps(&mut self) -> Result<(), Stopped> {
-        let Run { config, diverged, first, .. } = self.run;
-        self.ends.announce(&self.run, Some(first), &mut self.relays.batch)?;
+        let Run { config, diverged, first, .. } = *self.run;
+        self.ends.announce(self.run, Some(first), &mut self.relays.batch)?;
         loop {
             let t = first + self.done;
             let Config { learning_rate, beta1, beta2, epsilon, .. } = *config;
@@ -153,10 +153,10 @@ impl Owner<'_> {
 
 /// What is not about single pixels: with the last owner. With the others these functions do nothing.
 #[derive(Debug)]
-struct Ends<'a>(Option<Last<'a>>);
+struct Ends<'a>(Option<&'a mut Last<'a>>);
 
 /// The outer ends of both networks, the stream of batches, and the host's callback.
-struct Last<'a> {
+pub(super) struct Last<'a> {
     generator: generator::Hidden<'a>,
     discriminator: discriminator::Output<'a>,
     epoch: &'a mut Epoch,
@@ -261,38 +261,25 @@ fn copy(from: Mat<'_>, mut to: MatMut<'_>) {
     (0..to.rows()).for_each(|i| to.row_mut(i).copy_from_slice(from.row(i)));
 }
 
-/// The arena of a run, shared out among its owners.
+/// The arena of a run, with everything that is not about single pixels in its place.
 pub(super) struct Shares<'a> {
-    run: Run<'a>,
+    run: &'a Run<'a>,
     sizes: Sizes,
     owners: usize,
-    /// The next owner.
-    owner: usize,
-    /// Rows of pixels that are left.
-    generator_weight: Option<TensorMut<'a>>,
-    generator_bias: Option<TensorMut<'a>>,
-    discriminator_weight: Option<TensorMut<'a>>,
-    relays: AllRelays<'a>,
-    ends: Option<Last<'a>>,
+    generator_weight: TensorMut<'a>,
+    generator_bias: TensorMut<'a>,
+    discriminator_weight: TensorMut<'a>,
+    batch: Relay<'a, u32>,
+    /// h, v2, d_r, d_f, r, f, dh.
+    relays: [Relay<'a>; 7],
+    last: Last<'a>,
     memory: Carver<'a>,
-}
-
-/// The relays, before their seats are taken.
-struct AllRelays<'a> {
-    batch: Seats<'a, u32>,
-    h: Seats<'a>,
-    v2: Seats<'a>,
-    r: Seats<'a>,
-    d_r: Seats<'a>,
-    f: Seats<'a>,
-    d_f: Seats<'a>,
-    dh: Seats<'a>,
 }
 
 impl<'a> Shares<'a> {
     /// Shares out `memory` among so many owners.
     pub fn new(
-        run: Run<'a>,
+        run: &'a Run<'a>,
         sizes: &Sizes,
         owners: usize,
         memory: &'a mut [Line],
@@ -312,20 +299,17 @@ impl<'a> Shares<'a> {
                 .map(|place| carve.mat(place));
         let mut flags = Carver::new(carve.lines(layout.flags));
         let (blocks, last) = (sizes.blocks(owners), owners - 1);
-        let mut lines = |blocks: usize| flags.lines(flag_lines(owners, blocks));
-        let relays = AllRelays {
-            // From the last owner to all.
-            batch: Seats::new(batch, lines(1), (owners, 1), last, 0, run.meeting),
-            h: Seats::new(h, lines(1), (owners, 1), last, 0, run.meeting),
-            v2: Seats::new(v2, lines(1), (owners, 1), last, 0, run.meeting),
-            d_r: Seats::new(d_r, lines(1), (owners, 1), last, 0, run.meeting),
-            d_f: Seats::new(d_f, lines(1), (owners, 1), last, 0, run.meeting),
-            // From owner to owner, and then to all, or to the last one alone.
-            r: Seats::new(r, lines(blocks), (owners, blocks), 0, 0, run.meeting),
-            f: Seats::new(f, lines(blocks), (owners, blocks), 0, 0, run.meeting),
-            dh: Seats::new(dh, lines(blocks), (owners, blocks), 0, last, run.meeting),
-        };
-        let ends = Last {
+        // From the last owner to all.
+        let to_all = (owners, 1);
+        let mut lines = |blocks| flags.lines(flag_lines(owners, blocks));
+        let batch = Relay::new(batch, lines(1), to_all, last, 0, run.meeting);
+        let [h, v2, d_r, d_f] =
+            [h, v2, d_r, d_f].map(|matrix| Relay::new(matrix, lines(1), to_all, last, 0, run.meeting));
+        // From owner to owner, and then to all, or to the last one alone.
+        let [r, f, dh] = [(r, 0), (f, 0), (dh, last)].map(|(matrix, reader)| {
+            Relay::new(matrix, lines(blocks), (owners, blocks), 0, reader, run.meeting)
+        });
+        let last = Last {
             generator: generator::Hidden { weight: w1, bias: b1, z, dbias: db1 },
             discriminator: discriminator::Output {
                 hidden_bias: c1,
@@ -344,80 +328,75 @@ impl<'a> Shares<'a> {
             run,
             sizes: *sizes,
             owners,
-            owner: 0,
-            generator_weight: Some(w2_t),
-            generator_bias: Some(b2),
-            discriminator_weight: Some(v1),
-            relays,
-            ends: Some(ends),
+            generator_weight: w2_t,
+            generator_bias: b2,
+            discriminator_weight: v1,
+            batch,
+            relays: [h, v2, d_r, d_f, r, f, dh],
+            last,
             memory: carve,
         }
     }
-}
 
-/// The owners, one after the other.
-impl<'a> Iterator for Shares<'a> {
-    type Item = Owner<'a>;
-
-    fn next(&mut self) -> Option<Owner<'a>> {
-        if self.owner == self.owners {
-            return None;
-        }
-        let pixels = self.sizes.pixels_of(self.owner, self.owners);
-        self.owner += 1;
-        let own = OwnLayout::new(&self.sizes, pixels.len());
-        let (weight_t, rest) = self.generator_weight.take()?.split_rows(pixels.len());
-        self.generator_weight = Some(rest);
-        let (bias, rest) = self.generator_bias.take()?.split_cols(pixels.len());
-        self.generator_bias = Some(rest);
-        let (d_weight, rest) = self.discriminator_weight.take()?.split_rows(pixels.len());
-        self.discriminator_weight = Some(rest);
-        let (mut carve, all) = (Carver::new(self.memory.lines(own.lines)), &mut self.relays);
-        let [w2, v1_t, x, y, dy] = [own.w2, own.v1_t, own.x, own.y, own.dy].map(|place| carve.mat(place));
-        let [dr, df, dg, db2, gradient] =
-            [own.dr, own.df, own.dg, own.db2, own.gradient].map(|place| carve.mat(place));
-        let [x_by_image, x_by_pixel, by_image, by_pixel, by_unit] =
-            [own.x_by_image, own.x_by_pixel, own.by_image, own.by_pixel, own.by_unit]
-                .map(|place| Terms::new(carve.lists(place)));
-        Some(Owner {
-            run: self.run,
-            early: 2 * (self.owner - 1) < self.owners,
-            generator: generator::Output {
-                weight_t,
-                bias,
-                weight: w2,
-                y,
-                dy,
-                dbias: db2,
-                by_image,
-                by_pixel,
-                by_unit,
-            },
-            discriminator: discriminator::Hidden {
-                first_pixel: pixels.start,
-                weight: d_weight,
-                weight_t: v1_t,
-                x,
-                x_by_image,
-                x_by_pixel,
-                dr,
-                df,
-                dg,
-            },
-            adam: Adam { rates: AdamRates::new(0.0, 0.0, 0.0, 1.0, 1), gradient, diverged: false },
-            relays: Relays {
-                batch: all.batch.seat(),
-                h: all.h.seat(),
-                v2: all.v2.seat(),
-                r: all.r.seat(),
-                d_r: all.d_r.seat(),
-                f: all.f.seat(),
-                d_f: all.d_f.seat(),
-                dh: all.dh.seat(),
-            },
-            ends: Ends(if self.owner == self.owners { self.ends.take() } else { None }),
-            diverged: None,
-            done: 0,
+    /// The owners, one after the other.
+    pub fn owners(&'a mut self) -> impl Iterator<Item = Owner<'a>> {
+        let Shares { run, sizes, owners, .. } = *self;
+        let mut batch = Seats::of(&mut self.batch);
+        let mut relays = self.relays.each_mut().map(Seats::of);
+        let mut last = Some(&mut self.last);
+        let mut weights = Some((
+            self.generator_weight.reborrow(),
+            self.generator_bias.reborrow(),
+            self.discriminator_weight.reborrow(),
+        ));
+        let memory = &mut self.memory;
+        (0..owners).map_while(move |owner| {
+            let pixels = sizes.pixels_of(owner, owners);
+            let (w2_t, b2, v1) = weights.take()?;
+            let (w2_t, w2_t_rest) = w2_t.split_rows(pixels.len());
+            let (b2, b2_rest) = b2.split_cols(pixels.len());
+            let (v1, v1_rest) = v1.split_rows(pixels.len());
+            weights = Some((w2_t_rest, b2_rest, v1_rest));
+            let own = OwnLayout::new(&sizes, pixels.len());
+            let mut carve = Carver::new(memory.lines(own.lines));
+            let [w2, v1_t, x, y, dy] = [own.w2, own.v1_t, own.x, own.y, own.dy].map(|place| carve.mat(place));
+            let [dr, df, dg, db2, gradient] =
+                [own.dr, own.df, own.dg, own.db2, own.gradient].map(|place| carve.mat(place));
+            let [x_by_image, x_by_pixel, by_image, by_pixel, by_unit] =
+                [own.x_by_image, own.x_by_pixel, own.by_image, own.by_pixel, own.by_unit]
+                    .map(|place| Terms::new(carve.lists(place)));
+            let [h, v2, d_r, d_f, r, f, dh] = relays.each_mut().map(Seats::seat);
+            Some(Owner {
+                run,
+                early: 2 * owner < owners,
+                generator: generator::Output {
+                    weight_t: w2_t,
+                    bias: b2,
+                    weight: w2,
+                    y,
+                    dy,
+                    dbias: db2,
+                    by_image,
+                    by_pixel,
+                    by_unit,
+                },
+                discriminator: discriminator::Hidden {
+                    first_pixel: pixels.start,
+                    weight: v1,
+                    weight_t: v1_t,
+                    x,
+                    x_by_image,
+                    x_by_pixel,
+                    dr,
+                    df,
+                    dg,
+                },
+                adam: Adam { rates: AdamRates::new(0.0, 0.0, 0.0, 1.0, 1), gradient, diverged: false },
+                relays: Relays { batch: batch.seat(), h, v2, r, d_r, f, d_f, dh },
+                ends: Ends(if owner + 1 == owners { last.take() } else { None }),
+                diverged: None,
+                done: 0,
+            })
         })
     }
 }
