@@ -148,6 +148,30 @@ fn a_panic_ends_all_workers_and_the_state_is_lost_until_one_is_loaded() {
 }
 
 #[test]
+fn a_panic_that_the_hosts_threads_keep_to_themselves_is_an_error() {
+    struct Keep;
+    impl Team for Keep {
+        fn workers(&self) -> usize {
+            3
+        }
+        fn run<W: Send>(&self, workers: &mut [W], work: impl Fn(&mut W) + Sync) {
+            let work = &work;
+            std::thread::scope(|scope| {
+                for worker in workers {
+                    scope.spawn(move || drop(catch_unwind(AssertUnwindSafe(|| work(worker)))));
+                }
+            });
+        }
+    }
+    let pixels = pixels();
+    let mut trainer = trainer(&pixels);
+    let error =
+        trainer.run(&Keep, 9, |stats| if stats.step < 5 { ControlFlow::Continue(()) } else { panic!() });
+    assert!(error.unwrap_err().to_string().contains("panicked"));
+    assert!(trainer.digest().is_err());
+}
+
+#[test]
 fn divergence_on_any_number_of_workers_is_of_the_same_step() {
     let pixels = pixels();
     let config = Config { batch_size: 16, validation: 0, learning_rate: 9e4, ..Config::default() };

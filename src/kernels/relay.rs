@@ -200,3 +200,103 @@ impl<T> Drop for Reading<'_, T> {
         self.flag.set(self.round);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::vec::Vec;
+
+    use super::*;
+
+    /// A relay's seats over fresh memory, in rows of one value.
+    fn with_seats<R>(
+        (workers, blocks): (usize, usize),
+        (first_writer, first_reader): (usize, usize),
+        meeting: &Meeting,
+        test: impl FnOnce(Vec<Seat<'_, u32>>) -> R,
+    ) -> R {
+        let mut values = std::vec![0u32; 10];
+        let mut flags = std::vec![Line::filled(f32::NAN); flag_lines(workers, blocks)];
+        let matrix = MatMut::new(&mut values, 10, 1, 1);
+        let mut relay =
+            Relay::new(matrix, &mut flags, (workers, blocks), first_writer, first_reader, meeting);
+        let mut seats = Seats::of(&mut relay);
+        test((0..workers).map(|_| seats.seat()).collect())
+    }
+
+    /// A meeting at which a worker has failed: whoever would have to wait is stopped instead.
+    fn over() -> Meeting {
+        let meeting = Meeting::new(1);
+        drop(meeting.join());
+        meeting
+    }
+
+    #[test]
+    fn nobody_is_given_a_block_before_it_is_written_or_twice_or_while_it_is_read() {
+        with_seats((2, 3), (0, 0), &over(), |mut seats| {
+            let [first, last] = &mut seats[..] else { unreachable!() };
+            for _ in 0..3 {
+                assert!(last.write(|_, _| panic!("too early")).is_err());
+                assert!(first.read().is_err() && last.read().is_err());
+                assert!(first.write(|_, _| ()).is_ok());
+                assert!(first.write(|_, _| panic!("twice")).is_err());
+                assert!(first.read().is_err() && last.read().is_err());
+                assert!(last.write(|_, _| ()).is_ok());
+                assert!(last.write(|_, _| panic!("twice")).is_err());
+                let reading = last.read().unwrap();
+                drop(first.read().unwrap());
+                assert!(first.write(|_, _| panic!("while it is read")).is_err());
+                drop(reading);
+                assert!(first.read().is_err() && last.read().is_err());
+            }
+        });
+        // From the last one to all, and from all to the last one.
+        with_seats((3, 1), (2, 0), &over(), |mut seats| {
+            for seat in &mut seats[..2] {
+                assert!(seat.write(|_, _| panic!("does not write")).is_ok());
+            }
+            assert!(seats[2].write(|_, _| ()).is_ok());
+            assert!(seats.iter_mut().all(|seat| seat.read().is_ok()));
+        });
+        with_seats((3, 2), (0, 2), &over(), |mut seats| {
+            assert!(seats.iter_mut().all(|seat| seat.write(|_, _| ()).is_ok()));
+            assert!(seats[2].read().is_ok() && seats[0].write(|_, _| ()).is_ok());
+        });
+    }
+
+    #[test]
+    fn a_chain_is_as_if_one_worker_had_made_it() {
+        for (workers, blocks) in [(1, 1), (2, 4), (3, 5), (7, 3)] {
+            let meeting = Meeting::new(workers);
+            with_seats((workers, blocks), (0, 0), &meeting, |seats| {
+                std::thread::scope(|scope| {
+                    for (w, mut seat) in seats.into_iter().enumerate() {
+                        scope.spawn(move || {
+                            let mut expected = [0u32; 10];
+                            for round in 0..200 {
+                                seat.write(|turn, mut block| {
+                                    assert_eq!((turn.first, turn.last), (w == 0, w + 1 == workers));
+                                    for i in 0..turn.rows {
+                                        let value = &mut block.row_mut(i)[0];
+                                        // A chain does not commute.
+                                        *value = if turn.first { round } else { *value };
+                                        *value =
+                                            value.wrapping_mul(31).wrapping_add((w + turn.row + i) as u32);
+                                    }
+                                })
+                                .unwrap();
+                                for (row, value) in expected.iter_mut().enumerate() {
+                                    *value = (0..workers).fold(round, |value, w| {
+                                        value.wrapping_mul(31).wrapping_add((w + row) as u32)
+                                    });
+                                }
+                                let reading = seat.read().unwrap();
+                                let got: Vec<u32> = (0..10).map(|i| reading.view().row(i)[0]).collect();
+                                assert_eq!(got, expected, "worker {w} of {workers}, round {round}");
+                            }
+                        });
+                    }
+                });
+            });
+        }
+    }
+}
