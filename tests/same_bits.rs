@@ -63,6 +63,24 @@ fn any_number_of_owners_gives_the_same_bits_on_odd_sizes() {
 }
 
 #[test]
+fn any_batch_size_can_be_cut_into_blocks() {
+    for batch_size in 1..=40 {
+        let config = Config {
+            latent_size: 3,
+            generator_hidden: 18,
+            discriminator_hidden: 17,
+            batch_size,
+            validation: 0,
+            ..Config::default()
+        };
+        let pixels = images(41, 150);
+        let images = Images::new(&pixels, 10, 15).unwrap();
+        let alone = digest(&config, images, Isa::best(), 0, 5);
+        assert_eq!(digest(&config, images, Isa::best(), 3, 5), alone, "batch {batch_size}");
+    }
+}
+
+#[test]
 fn a_run_in_parts_with_other_teams_is_the_same_run() {
     let pixels = images(60, 400);
     let images = Images::new(&pixels, 20, 20).unwrap();

@@ -53,7 +53,7 @@ pub struct Relay<'a, T = f32> {
 }
 
 impl<'a, T: bytemuck::Pod + Send + Sync> Relay<'a, T> {
-    /// A relay of `matrix` in `blocks` blocks of rows (each of an even number of rows, but for the last) for `workers`
+    /// A relay of `matrix` in `blocks` blocks of rows (each of an even number of rows, but for the last ones, which may be empty) for `workers`
     /// workers, the first of whom to write is `first_writer` and to read `first_reader`; the others follow in order.
     ///
     /// # Panics
@@ -157,7 +157,9 @@ impl<T> Seat<'_, T> {
             // SAFETY: this is the one writer whose turn it is on these rows, and no reader is at them; who comes next waits
             // for the flag.
             let mut matrix = unsafe { relay.matrix.alias() };
-            write(Turn { row, rows, first, last }, matrix.sub_rows_mut(row, rows));
+            if rows > 0 {
+                write(Turn { row, rows, first, last }, matrix.sub_rows_mut(row, rows));
+            }
             relay.flag(worker, block).set(round);
         }
         self.written = round;
