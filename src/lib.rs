@@ -50,7 +50,7 @@
 //! # Architecture
 //!
 //! Each layer uses only those before it:
-//! [`error`], [`config`], [`parallel`] (threads), [`kernels`] (numerics, all `unsafe` code), [`rng`], [`data`],
+//! [`error`], [`config`], [`parallel`] (teams), [`kernels`] (numerics, all `unsafe` code), [`rng`], [`data`],
 //! [`model`] (networks, arena), [`trainer`] (the step), `export` (files), `cli` (the program). [`golden`] holds what all of
 //! them together must come to.
 

@@ -115,9 +115,9 @@ impl Meeting {
         Meeting { workers, come: AtomicUsize::new(0), missed: no(), failed: no() }
     }
 
-    /// Whether a worker has waited for another one in vain, so that no work was begun.
+    /// Whether, when all is over, a worker has not come, or only after the others had given up: no work was begun then.
     pub fn missed(&self) -> bool {
-        self.missed.load(Ordering::Relaxed)
+        self.missed.load(Ordering::Relaxed) || self.come.load(Ordering::Relaxed) < self.workers
     }
     /// Whether a worker has panicked.
     pub fn failed(&self) -> bool {
@@ -141,7 +141,7 @@ impl Meeting {
     pub fn wait(&self, mut ready: impl FnMut() -> bool) -> Result<(), Stopped> {
         let mut turns = 0;
         while !ready() {
-            if self.missed() || self.failed() {
+            if self.missed.load(Ordering::Relaxed) || self.failed() {
                 return Err(Stopped);
             }
             pause(turns);

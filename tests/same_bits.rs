@@ -113,7 +113,7 @@ fn real_shape_300_steps_on_every_fast_backend_and_number_of_threads() {
     let data = mnist();
     let config = Config::default();
     for isa in ["avx2", "avx512"].into_iter().filter_map(backend) {
-        for threads in [1, 2, 3, 4, 7, 16] {
+        for threads in [1, 2, 3, 4, 5, 7, 8, 16, 64] {
             let got = digest(&config, data.images(), isa, threads, 300);
             assert_eq!(got, REAL_SHAPE_300, "{} {threads} threads", isa.name());
         }

@@ -69,6 +69,8 @@ fn a_worker_that_does_not_come_is_an_error_and_nothing_has_happened() {
         );
         assert_eq!((trainer.steps_done(), trainer.digest().unwrap()), (1, before));
     }
+    // Nobody at all.
+    assert!(trainer.run(&Threads(3, |_| false), 5, go_on).is_err() && trainer.steps_done() == 1);
     // And it can go on.
     trainer.run(&Threads(3, |_| true), 5, go_on).unwrap();
     assert_eq!(trainer.steps_done(), 6);

@@ -86,9 +86,10 @@ def time_duel(args):
     duel = ROOT / "target" / "release" / "duel"
     numbers = ["--rounds", "1", "--threads", str(args.threads), "--steps", str(args.steps)]
     report = json.loads(run(duel, "bench", "--json", *numbers, cwd=ROOT))
-    (timed,) = [timed for timed in report["runs"] if timed["threads"] == args.threads]
+    (one,) = report["rounds"]
+    (timed,) = one["timed"]
     version = run(duel, "--version").split()[-1]
-    return {"peer": "duel", "version": version, "steps_per_s": timed["steps_per_s"]["median"]}
+    return {"peer": "duel", "version": version, "cores": one["cores"], "line_ns": one["line_ns"]} | timed
 
 
 def spread(values, digits):
@@ -168,6 +169,11 @@ def main():
             print(f"| {name} | | not run: {failed[name]} | | | |")
         else:
             print(row(name, lines[name], lines.get("duel")))
+    if "duel" in names:
+        # Virtual cores share a cache at one time and none at another: what a round shows depends on it.
+        rounds = [f"{line['cores']} ({'–'.join(f'{ns:.0f}' for ns in line['line_ns'])} ns)" for line in lines["duel"]]
+        print(f"\nWhere the cores were in each round, by the time that a cache line took: {', '.join(rounds)}.")
+        print(f"duel's share of the roof: {spread([line['share'] for line in lines['duel']], 2)}.")
     problems = [problem for name in names for line in lines[name] for problem in unlike(line)]
     sys.exit("\n".join(problems) or 0)
 

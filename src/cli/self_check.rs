@@ -28,13 +28,14 @@ pub fn parts(isa: Isa) -> impl Iterator<Item = (&'static str, Digest)> {
 /// A function or kernel at work: writes its results.
 type Part = fn(Isa, &mut Out);
 
-const PARTS: [(&str, Part); 17] = [
+const PARTS: [(&str, Part); 18] = [
     ("exp", |isa, out| function(isa, Function::Exp, out)),
     ("sigmoid", |isa, out| function(isa, Function::Sigmoid, out)),
     ("output sigmoid", |isa, out| function(isa, Function::OutputSigmoid, out)),
     ("softplus", |isa, out| function(isa, Function::Softplus, out)),
     ("product by rows", |isa, out| product(isa, By::Rows, out)),
     ("product by columns", |isa, out| product(isa, By::Columns, out)),
+    ("lists of terms", lists),
     ("product over lists", |isa, out| product(isa, By::Lists, out)),
     ("hidden activation", |isa, out| {
         each_shape(out, |x, _, row| isa.run(HiddenActivation { x, bias: row }));
@@ -123,6 +124,27 @@ fn product(isa: Isa, by: By, out: &mut Out) {
                 let right = Mat::new(&b, k, n, n);
                 isa.run(Product { left, right, out: MatMut::new(&mut c, m, n, n), start });
                 out.push(&c);
+            }
+        }
+    }
+}
+
+/// The lists of rows and of columns: how many terms, which, and their values.
+fn lists(isa: Isa, out: &mut Out) {
+    for (rows, cols) in SHAPES {
+        let x = values(2, rows * cols);
+        for (columns, rows, terms) in [(false, rows, cols), (true, cols, rows)] {
+            let pairs = rows.div_ceil(PAIR);
+            let (mut index, mut value) = (vec![0; pairs * terms], vec![[0.0; PAIR]; pairs * terms]);
+            let mut len = vec![0; pairs];
+            let mut lists = ListsMut::new(&mut index, &mut value, &mut len, rows, terms);
+            let x = Mat::new(&x, x.len() / cols, cols, cols);
+            isa.run(List { x, columns, lists: lists.reborrow() });
+            for pair in 0..pairs {
+                let (index, value) = lists.view().pair(pair);
+                out.0.update((index.len() as u32).to_le_bytes());
+                index.iter().for_each(|k| out.0.update(k.to_le_bytes()));
+                out.push(value.as_flattened());
             }
         }
     }

@@ -178,6 +178,8 @@ fn train(
     let pixels: Vec<u8> = (0..case.images * case.height * case.width).map(golden::pixel).collect();
     let mut trainer = Trainer::new(case.config.clone(), Images::new(&pixels, case.height, case.width)?)?;
     trainer.set_isa(isa);
+    // All of them, however small the network.
+    trainer.set_owners(threads);
     let mut digests = Vec::new();
     for &(steps, expected) in case.digests.iter().filter(|(steps, _)| *steps <= most) {
         let what = format!("{}, {}, step {steps}", case.name, machine::counted(threads));

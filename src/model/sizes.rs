@@ -64,12 +64,13 @@ impl Sizes {
         self.batch as u64 * (self.pixels as u64 * pixel + rest)
     }
 
-    /// The most owners that a step can have: each has [`OWNER_LINES`] lines of pixels on average.
+    /// The most owners that a step can have: each has three cache lines of pixels on average, and
+    /// there are [`MOST_WORKERS`] at most.
     pub const fn most_owners(&self) -> usize {
         max(min(self.pixels.div_ceil(LINE) / OWNER_LINES, MOST_WORKERS), 1)
     }
 
-    /// How many owners a step should have at most: each has [`OWNER_FLOP`] operations, too.
+    /// How many owners a step should have at most: each has two million operations, too.
     pub const fn useful_owners(&self) -> usize {
         let (by_work, most) = (self.dense_flop() / OWNER_FLOP, self.most_owners());
         max(if by_work < most as u64 { by_work as usize } else { most }, 1)
