@@ -6,8 +6,9 @@
 //! The tensors in canonical order, numbered from 0: `generator.hidden.weight` \[latent, hidden\], `generator.hidden.bias`,
 //! `generator.out.weight` \[hidden, pixels\], `generator.out.bias`, `discriminator.hidden.weight` \[pixels, hidden\],
 //! `discriminator.hidden.bias`, `discriminator.out.weight` \[hidden, 1\], `discriminator.out.bias`. The weight at place i
-//! (0, 2, 4 or 6) takes normals of [`Purpose::Init`](crate::rng::Purpose::Init)\(i) row by row, both of a pair in turn, the last one's second left out
-//! where their number is odd; σ = 1/√(fan_in/2) in f64, fan_in being its rows. Biases and all moments are 0.
+//! (0, 2, 4 or 6) takes normals of [`Purpose::Init`](crate::rng::Purpose::Init)\(i) row by row, both of a pair in turn, the
+//! last one's second left out where their number is odd; σ = 1/√(fan_in/2) in f64, fan_in being its rows. Biases and all
+//! moments are 0.
 //!
 //! # Step t, counted from 1
 //!

@@ -38,7 +38,7 @@ fn sample(mut trainer: Owned) -> Vec<u8> {
 
 #[library_benchmark]
 #[bench::state(setup = trainer)]
-fn digest(mut trainer: Owned) -> Digest {
+fn digest(trainer: Owned) -> Digest {
     black_box(trainer.digest().expect("it has not diverged"))
 }
 
