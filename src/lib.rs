@@ -44,7 +44,7 @@
 //! | optimiser | Adam in TensorFlow's form, see [`kernels::reference::adam`] |
 //!
 //! The arithmetic is defined in [`kernels::reference`](mod@kernels::reference), the order of the step in
-//! [`Trainer::step`], the digest in [`Trainer::digest`]: together they suffice for a second implementation with the
+//! [`trainer`], the digest in [`Trainer::digest`]: together they suffice for a second implementation with the
 //! same bits.
 //!
 //! # Architecture

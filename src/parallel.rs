@@ -1,5 +1,5 @@
 //! The seam to threads: a [`Team`] says how many workers there are and runs a piece of work on each of them, all at the
-//! same time. Uses [`error`](crate::error) only.
+//! same time. Uses nothing else of the crate.
 //!
 //! A run enters its team once. From then on workers only ever wait for each other's data ([`Meeting::wait`]): first by
 //! spinning, because what they wait for is microseconds away; then by giving way, because the other worker may need this
@@ -63,8 +63,10 @@ impl Team for Serial {
 /// The rayon pool whose worker is calling: enter it once per run, with `ThreadPool::install`. Worker w is the pool's
 /// thread w, in each run anew.
 ///
-/// All threads of the pool must be free to come: while one of them is busy with something else (or waits in a run of
-/// another trainer) the others wait for it, [`PATIENCE_SECONDS`] at most. Outside a pool it is a team of one: it never
+/// All threads of the pool must be free to come. While one of them is busy with something else (or waits in a run of
+/// another trainer) the others wait for it, [`PATIENCE_SECONDS`] at most; the call returns, with an error then, when that
+/// thread has been free once. So nothing that a run waits for may enter the same pool: no callback of the run, and no other
+/// thread of the pool that waits for the run to end. Outside a pool it is a team of one: it never
 /// starts rayon's global pool behind the host's back.
 #[cfg(feature = "rayon")]
 #[derive(Clone, Copy, Debug, Default)]
@@ -103,21 +105,24 @@ pub struct Stopped;
 #[derive(Debug)]
 pub struct Meeting {
     workers: usize,
+    /// How many have come; with [`GIVEN_UP`], if they have given up.
     come: AtomicUsize,
-    missed: AtomicBool,
     failed: AtomicBool,
 }
+
+/// The bit that says that a worker has waited for the others in vain: nobody begins after that.
+const GIVEN_UP: usize = 1 << (usize::BITS - 1);
 
 impl Meeting {
     /// A meeting of so many workers.
     pub fn new(workers: usize) -> Meeting {
-        let no = || AtomicBool::new(false);
-        Meeting { workers, come: AtomicUsize::new(0), missed: no(), failed: no() }
+        Meeting { workers, come: AtomicUsize::new(0), failed: AtomicBool::new(false) }
     }
 
     /// Whether, when all is over, a worker has not come, or only after the others had given up: no work was begun then.
     pub fn missed(&self) -> bool {
-        self.missed.load(Ordering::Relaxed) || self.come.load(Ordering::Relaxed) < self.workers
+        let come = self.come.load(Ordering::Relaxed);
+        come & GIVEN_UP != 0 || come < self.workers
     }
     /// Whether a worker has panicked.
     pub fn failed(&self) -> bool {
@@ -127,13 +132,23 @@ impl Meeting {
     /// Waits for all workers to come.
     pub fn join(&self) -> Result<Presence<'_>, Stopped> {
         self.come.fetch_add(1, Ordering::Relaxed);
-        let mut patience = Patience::new();
-        self.wait(|| self.come.load(Ordering::Relaxed) >= self.workers || patience.is_over())?;
-        if self.come.load(Ordering::Relaxed) < self.workers {
-            self.missed.store(true, Ordering::Relaxed);
-            return Err(Stopped);
+        let (mut patience, mut turns) = (Patience::new(), 0);
+        loop {
+            let come = self.come.load(Ordering::Relaxed);
+            if come & GIVEN_UP != 0 || self.failed() {
+                return Err(Stopped);
+            }
+            if come >= self.workers {
+                return Ok(Presence { meeting: self, left: false });
+            }
+            if patience.is_over() {
+                // Unless somebody has come in between.
+                let _ =
+                    self.come.compare_exchange(come, come | GIVEN_UP, Ordering::Relaxed, Ordering::Relaxed);
+            }
+            pause(turns);
+            turns = turns.saturating_add(1);
         }
-        Ok(Presence { meeting: self, left: false })
     }
 
     /// Waits until `ready`, or until the work is over.
@@ -141,7 +156,7 @@ impl Meeting {
     pub fn wait(&self, mut ready: impl FnMut() -> bool) -> Result<(), Stopped> {
         let mut turns = 0;
         while !ready() {
-            if self.missed.load(Ordering::Relaxed) || self.failed() {
+            if self.failed() {
                 return Err(Stopped);
             }
             pause(turns);

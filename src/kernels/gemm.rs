@@ -331,8 +331,6 @@ impl Product<'_> {
         /// Rows that take turns on a block of B.
         const ROWS: usize = 64;
         let (m, k) = (self.out.rows(), self.right.rows());
-        // Where few terms are left a tile would have too little work in a small block. (The step is 1.01 times as fast with
-        // 24 KiB in the L1 cache on AVX-512, where tiles are larger, and not faster on AVX2.)
         // Where few terms are left, a tile would have too little work in a block of that size.
         let sparse = if 2 * lists.terms() < m * k { 2 } else { 1 };
         let blocks = k.div_ceil(sparse * V::LIST_BLOCK_VALUES / (LIST_VECTORS * V::LANES)).max(1);

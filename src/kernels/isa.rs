@@ -1,6 +1,6 @@
 //! Which instruction set the kernels run on: detection, forced choice, and proof tokens. Uses [`error`](crate::error).
 //!
-//! An [`Avx2`] or [`Avx512`] value can only be made by [`Isa::named`] and [`Isa::best`] after the CPU was asked, so
+//! An [`Avx2`] or [`Avx512`] value can only be made of [`Features`], for which the CPU was asked, so
 //! holding one proves that its instructions are there. Every `unsafe` call of such an instruction leans on that.
 
 use crate::error::Error;

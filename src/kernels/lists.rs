@@ -48,7 +48,7 @@ impl<'a> Lists<'a> {
     }
     /// Rows `first..first + rows`; `first` must be even.
     pub fn sub_rows(self, first: usize, rows: usize) -> Lists<'a> {
-        assert!(first.is_multiple_of(PAIR) && first + rows <= self.rows);
+        assert!(first.is_multiple_of(PAIR) && first <= self.rows && rows <= self.rows - first);
         let (from, to) = (first / PAIR, (first + rows).div_ceil(PAIR));
         let places = from * self.capacity..to * self.capacity;
         let (index, value) = (&self.index[places.clone()], &self.value[places]);
@@ -239,7 +239,8 @@ impl PairList<'_> {
             // SAFETY: k + LANES ≤ whole, and n + LANES ≤ the list's places, because at most k terms were added.
             unsafe {
                 let (x, y) = (v.load_ptr(a.as_ptr().add(k)), v.load_ptr(b.as_ptr().add(k)));
-                let keep = v.not_zero(x) | v.not_zero(y);
+                // No more bits than lanes, whatever the backend says.
+                let keep = (v.not_zero(x) | v.not_zero(y)) & ((1 << V::LANES) - 1);
                 let (value, index) =
                     (self.value.as_mut_ptr().add(self.n), self.index.as_mut_ptr().add(self.n));
                 v.compress_pair(keep, x, y, first + k, value, index);

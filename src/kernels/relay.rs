@@ -57,7 +57,7 @@ impl<'a, T: bytemuck::Pod + Send + Sync> Relay<'a, T> {
     /// workers, the first of whom to write is `first_writer` and to read `first_reader`; the others follow in order.
     ///
     /// # Panics
-    /// If there are fewer than [`flag_lines`] of `flags`, or nobody writes.
+    /// If there are fewer than [`flag_lines`] of `flags`, or nobody writes, or nobody reads.
     pub fn new(
         matrix: MatMut<'a, T>,
         flags: &'a mut [Line],
@@ -68,9 +68,9 @@ impl<'a, T: bytemuck::Pod + Send + Sync> Relay<'a, T> {
     ) -> Self {
         let flags = &mut flags[..flag_lines(workers, blocks)];
         flags.fill(Line::filled(0.0));
-        assert!(first_writer < workers && blocks > 0);
+        assert!(first_writer < workers && first_reader < workers && blocks > 0);
         // SAFETY: the lines are exclusively borrowed for 'a, hold zeros, and have the size and alignment of flags.
-        let flags = unsafe { core::slice::from_raw_parts(flags.as_ptr().cast::<Flag>(), flags.len()) };
+        let flags = unsafe { core::slice::from_raw_parts(flags.as_mut_ptr().cast::<Flag>(), flags.len()) };
         Relay { matrix, flags, meeting, workers, blocks, first_writer, first_reader }
     }
 }
@@ -106,7 +106,7 @@ impl<'a, T> Seats<'a, T> {
     pub fn seat(&mut self) -> Seat<'a, T> {
         assert!(self.seated < self.relay.workers);
         self.seated += 1;
-        Seat { relay: self.relay, worker: self.seated - 1, written: 0, read: 0 }
+        Seat { relay: self.relay, worker: self.seated - 1, block: 0, written: 0, read: 0 }
     }
 }
 
@@ -115,6 +115,8 @@ impl<'a, T> Seats<'a, T> {
 pub struct Seat<'a, T = f32> {
     relay: &'a Relay<'a, T>,
     worker: usize,
+    /// The block that this worker writes next.
+    block: usize,
     /// Rounds that this worker has written.
     written: u32,
     /// Rounds that this worker has read.
@@ -144,7 +146,8 @@ impl<T> Seat<'_, T> {
         }
         let (first, last) = (worker == relay.first_writer, worker + 1 == relay.workers);
         let round = self.written.wrapping_add(1);
-        for block in 0..relay.blocks {
+        // From where it stopped, if it was stopped in the middle of the round: no block is written twice.
+        for block in self.block..relay.blocks {
             let row = (block * relay.block_rows()).min(relay.matrix.rows());
             let rows = relay.block_rows().min(relay.matrix.rows() - row);
             if !first {
@@ -160,9 +163,10 @@ impl<T> Seat<'_, T> {
             if rows > 0 {
                 write(Turn { row, rows, first, last }, matrix.sub_rows_mut(row, rows));
             }
+            self.block = block + 1;
             relay.flag(worker, block).set(round);
         }
-        self.written = round;
+        (self.block, self.written) = (0, round);
         Ok(())
     }
 
@@ -205,6 +209,7 @@ impl<T> Drop for Reading<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::vec::Vec;
 
     use super::*;
@@ -250,6 +255,21 @@ mod tests {
                 drop(reading);
                 assert!(first.read().is_err() && last.read().is_err());
             }
+        });
+        // A writer that is stopped in the middle of a round goes on from there.
+        with_seats((2, 3), (0, 0), &over(), |mut seats| {
+            let [first, last] = &mut seats[..] else { unreachable!() };
+            let mut rows = Vec::new();
+            let stopped = catch_unwind(AssertUnwindSafe(|| {
+                first.write(|turn, _| {
+                    rows.push(turn.row);
+                    assert!(rows.len() < 2, "stopped");
+                })
+            }));
+            assert!(stopped.is_err() && last.write(|_, _| ()).is_err());
+            assert!(first.write(|turn, _| rows.push(turn.row)).is_ok());
+            assert_eq!(rows, [0, 4, 4, 8]);
+            assert!(last.write(|turn, _| assert!(turn.row > 0, "twice")).is_ok());
         });
         // From the last one to all, and from all to the last one.
         with_seats((3, 1), (2, 0), &over(), |mut seats| {

@@ -96,15 +96,14 @@ impl<'a, T> Mat<'a, T> {
     }
     /// Rows `first..first + rows`.
     pub fn sub_rows(self, first: usize, rows: usize) -> Mat<'a, T> {
-        assert!(first + rows <= self.rows);
-        // SAFETY: the rows lie inside this matrix.
-        Mat { data: unsafe { self.data.add(first * self.stride) }, rows, ..self }
+        assert!(first <= self.rows && rows <= self.rows - first);
+        // An empty part may begin behind the last value: it is never read.
+        Mat { data: self.data.wrapping_add(first * self.stride), rows, ..self }
     }
     /// Columns `first..first + cols`.
     pub fn sub_cols(self, first: usize, cols: usize) -> Mat<'a, T> {
-        assert!(first + cols <= self.cols);
-        // SAFETY: the columns lie inside this matrix.
-        Mat { data: unsafe { self.data.add(first) }, cols, ..self }
+        assert!(first <= self.cols && cols <= self.cols - first);
+        Mat { data: self.data.wrapping_add(first), cols, ..self }
     }
     /// The address of the first value, for kernels.
     pub(super) fn as_ptr(self) -> *const T {
@@ -160,15 +159,15 @@ impl<'a, T> MatMut<'a, T> {
     /// The first `at` rows, and the rest.
     pub fn split_rows(self, at: usize) -> (Self, Self) {
         assert!(at <= self.rows);
-        // SAFETY: the two parts share no row; an empty second part is never read.
-        let below = unsafe { self.data.add(at.min(self.rows.saturating_sub(1)) * self.stride) };
+        // The two parts share no row; an empty second part is never read.
+        let below = self.data.wrapping_add(at * self.stride);
         (MatMut { rows: at, ..self }, MatMut { data: below, rows: self.rows - at, ..self })
     }
     /// The first `at` columns, and the rest.
     pub fn split_cols(self, at: usize) -> (Self, Self) {
         assert!(at <= self.cols);
-        // SAFETY: the two parts share no column, and no row slice reaches beyond its columns.
-        let right = unsafe { self.data.add(at) };
+        // The two parts share no column, and no row slice reaches beyond its columns.
+        let right = self.data.wrapping_add(at);
         (MatMut { cols: at, ..self }, MatMut { data: right, cols: self.cols - at, ..self })
     }
     /// Rows `first..first + rows`, for a shorter time.

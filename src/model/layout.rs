@@ -1,4 +1,4 @@
-//! The places of everything in the arena. Uses [`config`](crate::config), [`parallel`](crate::parallel), `kernels`, `rng`,
+//! The places of everything in the arena. Uses [`error`](crate::error), [`parallel`](crate::parallel), `kernels`, `rng`,
 //! `sizes` and `tensor`.
 //!
 //! All memory of a run is one slice of [`Line`]s: first the state (every tensor, with its moments), then what goes from
@@ -10,7 +10,6 @@
 
 use super::sizes::{BLOCKS, Sizes, max};
 use super::tensor::{Part, Tensor, TensorView};
-use crate::config::MAX_SIZE;
 use crate::error::Error;
 use crate::kernels::lists::{ListsMut, PAIR};
 use crate::kernels::reference::sqrt;
@@ -361,20 +360,34 @@ impl SamplerLayout {
     }
 }
 
+/// No fewer bytes than an arena of `sizes` has, counted without overflow on any machine.
+fn most_bytes(sizes: &Sizes) -> u64 {
+    /// More than a row's last line and its odd one.
+    const BESIDE: usize = 3 * LINE;
+    let mat = |rows: usize, cols: usize| (rows as u64 + 1) * (cols + BESIDE) as u64;
+    let Sizes { latent, generator_hidden, discriminator_hidden, batch, pixels, images } = *sizes;
+    let hidden = max(generator_hidden, discriminator_hidden);
+    // Every owner's rows end with a line that is not full.
+    let own_pixels = pixels + MOST_WORKERS * BESIDE;
+    let tensors = mat(latent, hidden) + 2 * mat(pixels, hidden) + 5 * mat(1, max(hidden, pixels));
+    let shared =
+        mat(1, images) + mat(batch, latent) + 4 * mat(batch, hidden) + 12 * mat(1, max(batch, hidden));
+    // Lists take two and a half times as much as what they are made of.
+    let by_pixel = 2 * mat(hidden, own_pixels) + (3 + 4 * 3) * mat(max(batch, LINE), own_pixels);
+    let by_owner =
+        (3 + 3) * mat(batch, hidden) + mat(GRADIENT_ROWS, GRADIENT_COLUMNS) + mat(8, BLOCKS * LINE);
+    4 * (3 * tensors + shared + by_pixel + MOST_WORKERS as u64 * by_owner)
+}
+
 /// Checks that the arena of `sizes` can be addressed, and returns its lines.
 ///
 /// # Errors
 /// [`Error::Environment`] if it cannot.
 pub fn arena_lines(sizes: &Sizes) -> Result<usize, Error> {
-    // No piece has more than sixteen times the largest product of two sizes, there are fewer than 2⁷ pieces, and those of
-    // hidden values stand once for every owner.
-    let hidden = sizes.generator_hidden.max(sizes.discriminator_hidden);
-    let largest = sizes.pixels.max(hidden).max(sizes.batch).max(sizes.latent).max(LINE * 9);
-    debug_assert!(largest <= MAX_SIZE.max(LINE * 9));
-    let bound = (2 * largest).checked_mul(2 * largest).and_then(|n| n.checked_add(sizes.images));
-    match bound.and_then(|n| n.checked_mul((4 << 7) * MOST_WORKERS)) {
-        Some(bytes) if bytes <= isize::MAX as usize => Ok(Layout::arena_lines(sizes)),
-        _ => Err(Error::environment("the run's memory is beyond this machine's address space")),
+    if most_bytes(sizes) <= isize::MAX as u64 {
+        Ok(Layout::arena_lines(sizes))
+    } else {
+        Err(Error::environment("the run's memory is beyond this machine's address space"))
     }
 }
 
@@ -425,5 +438,31 @@ impl Layout {
                 pair[(n - 1) % 2]
             });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bound_of_the_arena_is_none_too_small_and_lets_the_default_run_onto_32_bits() {
+        for size in [1, 2, 15, 16, 17, 100, 257, 784, 5_000, 65_536] {
+            for other in [1, 33, 784, 65_536] {
+                for sizes in [
+                    [size, other, other, size, other, 1],
+                    [other, size, size, other, other, 60_000],
+                    [size, size, other, other, size, 1_000_000],
+                ] {
+                    let [latent, generator_hidden, discriminator_hidden, batch, pixels, images] = sizes;
+                    let sizes =
+                        Sizes { latent, generator_hidden, discriminator_hidden, batch, pixels, images };
+                    let bytes = size_of::<Line>() as u64 * Layout::arena_lines(&sizes) as u64;
+                    assert!(bytes <= most_bytes(&sizes), "{sizes:?}");
+                }
+            }
+        }
+        let sizes = Sizes::new(&crate::Config::default(), 784, 55_000);
+        assert!(most_bytes(&sizes) < 100_000_000);
     }
 }

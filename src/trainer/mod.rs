@@ -254,7 +254,7 @@ impl<'a, M: AsRef<[Line]> + AsMut<[Line]>> Trainer<'a, M> {
 
     /// So many steps, or fewer if `each` breaks off. It is told of every step when its losses are known, which is before
     /// its updates; a step after which it breaks off is finished, and no other begun. It runs on one of the team's threads,
-    /// while the others go on with the step.
+    /// while the others go on with the step, and wait for it in the end: it must not itself wait for the team's threads.
     ///
     /// # Errors
     /// [`Error::Diverged`], then and at every later call; [`Error::Environment`] if a worker of the team does not come, in
@@ -346,8 +346,8 @@ impl<'a, M: AsRef<[Line]> + AsMut<[Line]>> Trainer<'a, M> {
         Ok(())
     }
 
-    /// Shares steps out among so many workers at most, however little each then has to do, as long as it has 48 pixels on
-    /// average: to measure what sharing out gains. The bits are the same.
+    /// Shares steps out among so many workers at most, however little each then has to do, as long as it has three cache
+    /// lines of pixels on average: to measure what sharing out gains. The bits are the same.
     pub fn set_owners(&mut self, owners: usize) {
         self.owners = owners.clamp(1, self.sizes.most_owners());
     }
@@ -385,8 +385,8 @@ impl<'a, M: AsRef<[Line]>> Trainer<'a, M> {
     pub fn image_size(&self) -> usize {
         self.sizes.pixels
     }
-    /// How many of so many workers have something to do in a step: each has at least 48 pixels on average, and 2 million
-    /// floating-point operations; there are 16 at most. Sharing out less work would slow it down.
+    /// How many of so many workers have something to do in a step: each has three cache lines of pixels on average (48, where the last
+    /// line is whole) and 2 million floating-point operations; there are 16 at most. Sharing out less work would slow it down.
     pub fn useful_workers(&self, workers: usize) -> usize {
         self.owners.min(workers).max(1)
     }

@@ -1,4 +1,4 @@
-//! The step as an owner of pixels runs it. Uses `kernels`, `data`, `model` and [`parallel`](crate::parallel); what the
+//! The step as an owner of pixels runs it. Uses `config`, `kernels`, `data`, `model` and [`parallel`](crate::parallel); what the
 //! lines compute is said in [`trainer`](super), by the same names.
 
 use core::ops::ControlFlow;
@@ -56,6 +56,8 @@ pub(super) struct Owner<'a> {
     adam: Adam<'a>,
     relays: Relays<'a>,
     ends: Ends<'a>,
+    /// Whether the team has called it.
+    called: bool,
     /// The first step after which a parameter of this owner's was out of bounds.
     pub diverged: Option<u64>,
     /// Steps done, counted from the run's first.
@@ -63,8 +65,11 @@ pub(super) struct Owner<'a> {
 }
 
 impl Owner<'_> {
-    /// Runs from the first step to the last one, or to where the host breaks off.
+    /// Runs from the first step to the last one, or to where the host breaks off. A second call does nothing.
     pub fn run(&mut self) {
+        if core::mem::replace(&mut self.called, true) {
+            return;
+        }
         let Ok(presence) = self.run.meeting.join() else { return };
         let _ = self.steps();
         presence.leave();
@@ -394,6 +399,7 @@ impl<'a> Shares<'a> {
                 adam: Adam { rates: AdamRates::new(0.0, 0.0, 0.0, 1.0, 1), gradient, diverged: false },
                 relays: Relays { batch: batch.seat(), h, v2, r, d_r, f, d_f, dh },
                 ends: Ends(if owner + 1 == owners { last.take() } else { None }),
+                called: false,
                 diverged: None,
                 done: 0,
             })
