@@ -105,7 +105,7 @@ fn a_pool_that_is_busy_elsewhere_is_an_error() {
                 std::thread::sleep(std::time::Duration::from_millis(200));
                 std::thread::scope(|scope| {
                     scope.spawn(|| {
-                        std::thread::sleep(std::time::Duration::from_secs(11));
+                        std::thread::sleep(std::time::Duration::from_secs(15));
                         free.store(true, Ordering::Relaxed);
                     });
                     trainer.run(&Rayon, 5, go_on)
