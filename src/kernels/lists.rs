@@ -168,8 +168,7 @@ impl Kernel for List<'_> {
         }
     }
 
-    /// Lanes are terms: those that are not zero are moved together. The step is 1.03 times as fast for it early in a run,
-    /// and 1.05 times late.
+    /// Lanes are terms: those that are not zero are moved together.
     #[inline(always)]
     fn vector<V: Vector>(mut self, v: V) {
         /// Columns at a time, transposed into scratch memory: a cache line of each row.

@@ -27,7 +27,7 @@ pub trait Vector: Copy + Send + Sync {
     /// Terms of a chain that are added before the next columns: a block of the right operand stays in the L1 cache.
     const BLOCK_TERMS: usize;
     /// Values of a block of the right operand that rows with lists of terms find in the L1 cache: 12 KiB for vectors of 8,
-    /// 24 KiB for those of 16, whose step is 1.01 times as fast for it.
+    /// 24 KiB for those of 16.
     const LIST_BLOCK_VALUES: usize;
     /// A vector.
     type F32: Copy;
