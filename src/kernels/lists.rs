@@ -168,7 +168,8 @@ impl Kernel for List<'_> {
         }
     }
 
-    /// Lanes are terms: those that are not zero are moved together.
+    /// Lanes are terms: those that are not zero are moved together. The step is 1.03 times as fast for it early in a run,
+    /// and 1.08 times from step 60,000 on (Zen 3, AVX2, one thread, 150 alternated pairs).
     #[inline(always)]
     fn vector<V: Vector>(mut self, v: V) {
         /// Columns at a time, transposed into scratch memory: a cache line of each row.

@@ -81,15 +81,9 @@ pub fn exp<V: Vector>(v: V, x: V::F32) -> V::F32 {
 /// 1/(1 + e⁻ˣ).
 #[inline(always)]
 pub fn sigmoid<V: Vector>(v: V, x: V::F32) -> V::F32 {
-    let (n, high, low) = exp_parts(v, negative_magnitude(v, x));
-    let sum = sigmoid_sum(v, x, high, low, v.exp2i(at_least(v, n, -64.0)));
-    scale(v, sum, v.select(v.lt(x, v.splat(0.0)), n, v.splat(0.0)))
-}
-
-/// The significand of σ(x), from e^−|x| = 2ⁿ·(high + low) and `power` = 2ⁿ, or 2⁻⁶⁴ where that is larger.
-#[inline(always)]
-fn sigmoid_sum<V: Vector>(v: V, x: V::F32, high: V::F32, low: V::F32, power: V::F32) -> V::F32 {
     let (zero, one) = (v.splat(0.0), v.splat(1.0));
+    let (n, high, low) = exp_parts(v, negative_magnitude(v, x));
+    let power = v.exp2i(at_least(v, n, -64.0));
     let (e, e_low) = (v.mul(high, power), v.mul(low, power));
     let d = v.add(one, e);
     let d_low = v.add(v.add(v.sub(one, d), e), e_low);
@@ -101,20 +95,14 @@ fn sigmoid_sum<V: Vector>(v: V, x: V::F32, high: V::F32, low: V::F32, power: V::
     let top_low = v.select(negative, low, zero);
     let quotient = v.mul(top, inverse);
     let rest = v.fma(top_low, inverse, v.fma(top, inverse, v.neg(quotient)));
-    v.add(quotient, v.fma(quotient, correction, rest))
+    let rest = v.fma(quotient, correction, rest);
+    scale(v, v.add(quotient, rest), v.select(negative, n, zero))
 }
 
 /// [`sigmoid`], and exactly 0 for x ≤ [`OUTPUT_CUT`].
-///
-/// Above the cut a result is at least 2⁻²⁵, so nothing is subnormal, and one multiplication scales it. Where x > 44, e is
-/// below 2⁻⁶³ and the result 1 whatever e is: the clamp at −44 changes no bit.
 #[inline(always)]
 pub fn output_sigmoid<V: Vector>(v: V, x: V::F32) -> V::F32 {
-    let (n, high, low) = exp_parts(v, at_least(v, v.neg(v.abs(x)), -44.0));
-    let power = v.exp2i(n);
-    let sum = sigmoid_sum(v, x, high, low, power);
-    let scaled = v.mul(sum, v.select(v.lt(x, v.splat(0.0)), power, v.splat(1.0)));
-    v.select(v.le(x, v.splat(OUTPUT_CUT)), v.splat(0.0), scaled)
+    v.select(v.le(x, v.splat(OUTPUT_CUT)), v.splat(0.0), sigmoid(v, x))
 }
 
 /// max(x, 0) by compare and select.
