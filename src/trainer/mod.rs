@@ -44,8 +44,9 @@
 //!
 //! # Who owns what
 //!
-//! A run on several threads is one program for each of them: work is owned. A line that two cores write, or that one writes
-//! after the other one has read it, costs them many times as much as a line of their own, most of all where they share no cache.
+//! A run on several threads is one program for each of them: work is owned. A cache line that two cores write, or that one
+//! writes after the other one has read it, costs them many times as much as a line of their own, most of all where they share
+//! no cache.
 //!
 //! ```text
 //! every owner   a range of pixels, whole cache lines of them: the rows of V1 and of W2ᵀ, b2, their moments, copies of W2 and
