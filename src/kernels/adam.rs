@@ -1,6 +1,5 @@
-//! Adam's update. Uses `isa`, `reference`, `vector`, `tiles` and `math`.
+//! Adam's update. Uses `reference`, `vector`, `tiles` and `math`.
 
-use super::isa::Isa;
 use super::math::flush;
 use super::reference::{self, AdamRates, LARGEST_PARAMETER, SMALLEST_GRADIENT, SMALLEST_M, SMALLEST_V};
 use super::tiles::{Mat, MatMut};
@@ -50,10 +49,6 @@ pub struct AdamStep<'a> {
 
 impl Kernel for AdamStep<'_> {
     type Output = bool;
-
-    fn run_on(self, isa: Isa) -> bool {
-        isa.dispatch(self)
-    }
 
     fn reference(mut self) -> bool {
         let mut fine = true;

@@ -1,6 +1,5 @@
-//! What a dense layer is beside its products: images, activations and their gradients, logits, losses, bias gradients. Uses `isa`, `reference`, `vector`, `tiles` and `math`.
+//! What a dense layer is beside its products: images, activations and their gradients, logits, losses, bias gradients. Uses `reference`, `vector`, `tiles` and `math`.
 
-use super::isa::Isa;
 use super::math;
 use super::reference::{self, SMALLEST_GRADIENT};
 use super::tiles::{Mat, MatMut};
@@ -37,10 +36,6 @@ pub struct HiddenActivation<'a> {
 impl Kernel for HiddenActivation<'_> {
     type Output = ();
 
-    fn run_on(self, isa: Isa) {
-        isa.dispatch(self)
-    }
-
     fn reference(mut self) {
         each_scalar(&mut self.x, |_, j, x| reference::relu(x + self.bias[j]));
     }
@@ -62,10 +57,6 @@ pub struct PixelActivation<'a> {
 
 impl Kernel for PixelActivation<'_> {
     type Output = ();
-
-    fn run_on(self, isa: Isa) {
-        isa.dispatch(self)
-    }
 
     fn reference(mut self) {
         each_scalar(&mut self.x, |_, j, x| reference::output_sigmoid(x + self.bias[j]));
@@ -95,10 +86,6 @@ pub struct PixelBackward<'a> {
 
 impl Kernel for PixelBackward<'_> {
     type Output = ();
-
-    fn run_on(self, isa: Isa) {
-        isa.dispatch(self)
-    }
 
     fn reference(mut self) {
         each_scalar(&mut self.d, |i, j, d| {
@@ -131,10 +118,6 @@ pub struct HiddenBackward<'a> {
 impl Kernel for HiddenBackward<'_> {
     type Output = ();
 
-    fn run_on(self, isa: Isa) {
-        isa.dispatch(self)
-    }
-
     fn reference(mut self) {
         each_scalar(&mut self.d, |i, j, d| if self.h.row(i)[j] > 0.0 { d } else { 0.0 });
     }
@@ -161,10 +144,6 @@ pub struct Logits<'a> {
 
 impl Kernel for Logits<'_> {
     type Output = ();
-
-    fn run_on(self, isa: Isa) {
-        isa.dispatch(self)
-    }
 
     fn reference(self) {
         for (i, logit) in self.logits.iter_mut().enumerate() {
@@ -215,10 +194,6 @@ pub struct CrossEntropy<'a> {
 impl Kernel for CrossEntropy<'_> {
     type Output = ();
 
-    fn run_on(self, isa: Isa) {
-        isa.dispatch(self)
-    }
-
     fn reference(self) {
         for (i, &logit) in self.logits.iter().enumerate() {
             let (loss, derivative) = reference::cross_entropy(logit, self.real);
@@ -256,10 +231,6 @@ pub struct LogitBackward<'a> {
 impl Kernel for LogitBackward<'_> {
     type Output = ();
 
-    fn run_on(self, isa: Isa) {
-        isa.dispatch(self)
-    }
-
     fn reference(mut self) {
         for i in 0..self.h.rows() {
             for k in 0..self.h.cols() {
@@ -294,10 +265,6 @@ pub struct ColumnSums<'a> {
 
 impl Kernel for ColumnSums<'_> {
     type Output = ();
-
-    fn run_on(self, isa: Isa) {
-        isa.dispatch(self)
-    }
 
     fn reference(self) {
         for i in 0..self.x.rows() {
@@ -334,10 +301,6 @@ pub struct Expand<'a> {
 
 impl Kernel for Expand<'_> {
     type Output = ();
-
-    fn run_on(self, isa: Isa) {
-        isa.dispatch(self)
-    }
 
     fn reference(self) {
         self.x.iter_mut().zip(self.bytes).for_each(|(x, &byte)| *x = byte as f32 * self.factor);

@@ -1,4 +1,4 @@
-//! Products: `C[m, n] = chain over k of A[m, k]·B[k, n]`. Uses `isa`, `reference`, `vector`, `tiles` and `lists`.
+//! Products: `C[m, n] = chain over k of A[m, k]·B[k, n]`. Uses `reference`, `vector`, `tiles` and `lists`.
 //!
 //! ```text
 //! for each panel of columns:                 (TILE_VECTORS vectors wide)
@@ -12,7 +12,6 @@
 //! Where A is given as lists of non-zero terms, the tile is a pair of rows by up to LIST_VECTORS vectors, and k runs over
 //! the pair's list. A block of B is small enough for all rows to find it in the L1 cache.
 
-use super::isa::Isa;
 use super::lists::{Lists, PAIR};
 use super::reference;
 use super::tiles::{Mat, MatMut};
@@ -101,11 +100,6 @@ impl Product<'_> {
 
 impl Kernel for Product<'_> {
     type Output = ();
-
-    #[inline]
-    fn run_on(self, isa: Isa) {
-        isa.dispatch(self)
-    }
 
     fn reference(mut self) {
         self.check();

@@ -30,6 +30,13 @@ pub enum Isa {
     Avx512(Avx512),
 }
 
+/// Whether the fma of the `wide` crate is fused on this compile target: the conditions under which it takes the
+/// instruction. Where it does, the test suite of the kernels and `duel verify` compare it with the emulation.
+pub const FUSED: bool = cfg!(any(
+    all(any(target_arch = "x86", target_arch = "x86_64"), target_feature = "avx", target_feature = "fma"),
+    all(target_arch = "aarch64", target_feature = "neon")
+));
+
 /// What the CPU and the operating system support.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Features {
@@ -143,7 +150,7 @@ impl Isa {
     pub fn fma_in_hardware(self) -> bool {
         match self {
             Isa::Reference => false,
-            Isa::Wide => super::wide::FUSED,
+            Isa::Wide => FUSED,
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2(_) | Isa::Avx512(_) => true,
         }

@@ -1,5 +1,5 @@
 //! The terms of a product's left operand that are not zero: what is left of its chains when zeros are left out (rule 3 of
-//! [`reference`](mod@super::reference)). Uses `isa`, `vector`, `tiles` and `transpose`.
+//! [`reference`](mod@super::reference)). Uses `vector`, `tiles` and `transpose`.
 //!
 //! Rows come in pairs, and a pair shares one list, of the terms that are not zero in at least one of its rows: each value
 //! of the other operand is then loaded once for two multiply-adds. With lists of single rows the loads are the limit (0.6
@@ -7,7 +7,6 @@
 //!
 //! Pair g owns `capacity` places from g·capacity on; the first `len[g]` hold (index, two values) in ascending index.
 
-use super::isa::Isa;
 use super::tiles::{Line, Mat, MatMut};
 use super::transpose::Transpose;
 use super::vector::{Kernel, Vector};
@@ -148,10 +147,6 @@ impl List<'_> {
 impl Kernel for List<'_> {
     type Output = ();
 
-    fn run_on(self, isa: Isa) {
-        isa.dispatch(self)
-    }
-
     fn reference(mut self) {
         self.check();
         let (x, last) = (self.x, self.lists.rows.saturating_sub(1));
@@ -271,10 +266,6 @@ const SAMPLE: usize = 8;
 
 impl Kernel for Count<'_> {
     type Output = (usize, usize);
-
-    fn run_on(self, isa: Isa) -> (usize, usize) {
-        isa.dispatch(self)
-    }
 
     fn reference(self) -> (usize, usize) {
         let (x, mut found, mut all) = (self.x, 0, 0);

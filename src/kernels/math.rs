@@ -1,5 +1,5 @@
 //! exp, sigmoid and softplus on vectors: the same operations in the same order as in `reference`, lane by lane.
-//! Uses `isa`, `vector` and `reference`.
+//! Uses `vector` and `reference`.
 //!
 //! Largest error against f64 over all 2³² inputs (NaN left out, subnormal results in units of 2⁻¹⁴⁹), and where; every
 //! backend gives the bits of `reference` on all of them. `tests/exhaustive.rs` repeats it. AVX-512 is still to be
@@ -14,7 +14,6 @@
 //! | [`ln`](reference::ln), f64, all positive f32 | 0.7414 ulp | 0.3879 | one scalar function for all |
 //! | [`ln`](reference::ln), f64, 10⁹ random f64 in (0, 1) | 0.8745 ulp | 0.7040 | one scalar function for all |
 
-use super::isa::Isa;
 use super::reference::{
     self, ATANH_TAYLOR, EXP_LIMIT, EXP_TAYLOR, LN2_HIGH, LN2_LOW, LOG2_E, OUTPUT_CUT, ROUND,
 };
@@ -176,10 +175,6 @@ pub struct Apply<'a> {
 
 impl Kernel for Apply<'_> {
     type Output = ();
-
-    fn run_on(self, isa: Isa) {
-        isa.dispatch(self)
-    }
 
     fn reference(self) {
         let function = match self.function {

@@ -26,15 +26,15 @@ pub mod wide;
 pub use isa::Isa;
 
 impl Isa {
-    /// Runs a kernel on this backend.
+    /// Runs a kernel of this crate on this backend.
     #[inline]
-    pub fn run<K: vector::Kernel>(self, kernel: K) -> K::Output {
-        kernel.run_on(self)
+    pub fn run<K: Dispatch>(self, kernel: K) -> K::Output {
+        kernel.dispatch(self)
     }
 
-    /// Picks the backend of a kernel's body. Only [`Kernel::run_on`](vector::Kernel::run_on) calls it.
+    /// Runs any kernel on this backend. It is compiled for every backend wherever this is called.
     #[inline]
-    pub fn dispatch<K: vector::Kernel>(self, kernel: K) -> K::Output {
+    pub fn run_any<K: vector::Kernel>(self, kernel: K) -> K::Output {
         match self {
             Isa::Reference => kernel.reference(),
             Isa::Wide => kernel.vector(wide::Portable),
@@ -44,4 +44,40 @@ impl Isa {
             Isa::Avx512(token) => avx512::run(token, kernel),
         }
     }
+}
+
+/// A kernel that is compiled once, in this crate. A function without type parameters is not compiled again in each crate
+/// that calls it: a generic one would cost an embedder the compilation of all backends.
+pub trait Dispatch: vector::Kernel {
+    /// Runs on this backend.
+    fn dispatch(self, isa: Isa) -> Self::Output;
+}
+
+macro_rules! kernels {
+    ($($kernel:ty),+ $(,)?) => {$(
+        impl Dispatch for $kernel {
+            fn dispatch(self, isa: Isa) -> Self::Output {
+                isa.run_any(self)
+            }
+        }
+    )+};
+}
+
+kernels! {
+    adam::AdamStep<'_>,
+    dense::ColumnSums<'_>,
+    dense::CrossEntropy<'_>,
+    dense::Expand<'_>,
+    dense::HiddenActivation<'_>,
+    dense::HiddenBackward<'_>,
+    dense::LogitBackward<'_>,
+    dense::Logits<'_>,
+    dense::PixelActivation<'_>,
+    dense::PixelBackward<'_>,
+    gemm::Product<'_>,
+    lists::Count<'_>,
+    lists::List<'_>,
+    math::Apply<'_>,
+    peak::Peak,
+    transpose::Transpose<'_>,
 }

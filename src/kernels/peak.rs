@@ -1,9 +1,8 @@
 //! The roof of a CPU: twelve independent chains of fused multiply-adds with all operands in registers, enough to keep two
-//! units busy, and nothing else to do. Uses `isa`, `reference` and `vector`.
+//! units busy, and nothing else to do. Uses `reference` and `vector`.
 
 use core::hint::black_box;
 
-use super::isa::Isa;
 use super::reference;
 use super::vector::{Kernel, Vector};
 
@@ -24,10 +23,6 @@ impl Peak {
 
 impl Kernel for Peak {
     type Output = u64;
-
-    fn run_on(self, isa: Isa) -> u64 {
-        isa.dispatch(self)
-    }
 
     fn reference(self) -> u64 {
         let (x, y) = (black_box(0.5), black_box(1.0));

@@ -1,6 +1,5 @@
-//! Transposed copies of matrices. Uses `isa`, `vector` and `tiles`.
+//! Transposed copies of matrices. Uses `vector` and `tiles`.
 
-use super::isa::Isa;
 use super::tiles::{Mat, MatMut};
 use super::vector::{Kernel, Vector};
 
@@ -29,10 +28,6 @@ impl Transpose<'_> {
 
 impl Kernel for Transpose<'_> {
     type Output = ();
-
-    fn run_on(self, isa: Isa) {
-        isa.dispatch(self)
-    }
 
     fn reference(mut self) {
         self.check();

@@ -1,8 +1,6 @@
-//! The few lane operations that kernels may use, and how a kernel gets to run on a backend. Uses `isa`.
+//! The few lane operations that kernels may use, and what a kernel is. Uses nothing else of the crate.
 //!
 //! Algorithms are written once, generic over [`Vector`]. A lane is always a different output, never a part of a sum.
-
-use super::isa::Isa;
 
 /// A kernel: its arguments, and the two ways to run it. Both write the same bits.
 pub trait Kernel: Sized {
@@ -12,10 +10,6 @@ pub trait Kernel: Sized {
     fn reference(self) -> Self::Output;
     /// Runs on vectors. Implementations are `#[inline(always)]`, so that they compile with the features of `v`.
     fn vector<V: Vector>(self, v: V) -> Self::Output;
-    /// Runs on a backend: `isa.dispatch(self)`. Every implementation says so itself, because a function without type
-    /// parameters is compiled once, in this crate, and not again in each crate that trains: a generic default would cost
-    /// an embedder the compilation of all backends.
-    fn run_on(self, isa: Isa) -> Self::Output;
 }
 
 /// A backend's vectors of f32. The value itself is the proof that the CPU has the instructions.

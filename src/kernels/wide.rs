@@ -1,23 +1,17 @@
-//! [`Vector`] over the `wide` crate: the portable backend. Uses `reference` for the emulated fma.
+//! [`Vector`] over the `wide` crate: the portable backend. Uses `vector`, `reference` for the emulated fma, and `isa`.
 //!
 //! Its fma is the hardware's where the compile target has one (NEON, or x86 built with `+fma`). Elsewhere `wide` would
 //! round twice, so each lane is emulated, exactly as in `reference`.
 
 use wide::f32x8;
 
+use super::isa::FUSED;
 use super::reference::{self, EXPONENT};
 use super::vector::Vector;
 
 /// The portable vectors; they need no proof.
 #[derive(Clone, Copy, Debug)]
 pub struct Portable;
-
-/// Whether `wide`'s `mul_add` is fused on this compile target: the conditions under which it takes the instruction. Where
-/// it does, the test suite of the kernels and `duel verify` compare it with the emulation.
-pub const FUSED: bool = cfg!(any(
-    all(any(target_arch = "x86", target_arch = "x86_64"), target_feature = "avx", target_feature = "fma"),
-    all(target_arch = "aarch64", target_feature = "neon")
-));
 
 impl Vector for Portable {
     const LANES: usize = 8;
