@@ -36,7 +36,7 @@ fn main() {
         discriminator_hidden: 50,
         ..Config::default()
     };
-    for isa in Isa::NAMES.into_iter().skip(1).filter_map(|name| Isa::named(name).ok()) {
+    for isa in Isa::available().skip(1) {
         let digest = |owners: usize| {
             let mut trainer = Trainer::new(config.clone(), images).unwrap();
             trainer.set_isa(isa);

@@ -100,7 +100,7 @@ fn fast() -> Vec<&'static str> {
 
 /// All backends of this CPU.
 fn every_isa() -> Vec<&'static str> {
-    Isa::NAMES.into_iter().filter(|name| Isa::named(name).is_ok()).collect()
+    Isa::available().map(Isa::name).collect()
 }
 
 const STOPPED: [&str; 4] = ["--report-every", "7", "--checkpoint-every", "25"];

@@ -27,7 +27,7 @@ use duel::{Dataset, Isa};
 
 /// The backends whose fma is the hardware's.
 fn fast_backends() -> Vec<Isa> {
-    ["avx2", "avx512"].into_iter().filter_map(|name| Isa::named(name).ok()).collect()
+    Isa::available().filter(|isa| isa.fma_in_hardware()).collect()
 }
 
 /// One thread, and all cores.

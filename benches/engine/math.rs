@@ -4,7 +4,7 @@ use criterion::{BenchmarkId, Criterion, Throughput};
 use duel::Isa;
 use duel::kernels::math::{Apply, Function};
 
-use super::{fast_backends, values};
+use super::values;
 
 pub fn bench(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("math");
@@ -13,7 +13,7 @@ pub fn bench(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements(x.len() as u64));
     for function in Function::ALL {
         Isa::Reference.run(Apply { function, x: &x, y: &mut expected });
-        for isa in [Isa::Wide].into_iter().chain(fast_backends()) {
+        for isa in Isa::available().skip(1) {
             isa.run(Apply { function, x: &x, y: &mut y });
             assert_eq!(y, expected, "{function:?} on {}", isa.name());
             group.bench_function(BenchmarkId::new(format!("{function:?}"), isa.name()), |bencher| {

@@ -130,7 +130,7 @@ fuzz_target!(|input: Input| {
     let mut values = Values { given: input.values.iter(), state: input.seed };
     let start = if input.partial { Start::Partial } else { Start::Zero };
     let rates = AdamRates::new(2e-4, 0.9, 0.999, 1e-8, input.step as u64 + 1);
-    let isas: Vec<Isa> = Isa::NAMES.iter().filter_map(|name| Isa::named(name).ok()).collect();
+    let isas: Vec<Isa> = Isa::available().collect();
 
     let run: Box<dyn Fn(Isa) -> Vec<u32>> = match input.which {
         Which::Logits | Which::CrossEntropy | Which::LogitBackward | Which::ColumnSums => {

@@ -272,8 +272,7 @@ mod tests {
 
     #[test]
     fn every_part_of_every_backend_is_as_published() {
-        let isas = Isa::NAMES.into_iter().filter_map(|name| Isa::named(name).ok());
-        let all = isas.flat_map(|isa| parts(isa).map(move |part| (isa.name(), part)));
+        let all = Isa::available().flat_map(|isa| parts(isa).map(move |part| (isa.name(), part)));
         let all = all.chain(scalar_parts().map(|part| ("all", part)));
         let wrong: Vec<_> = all
             .filter(|(_, (name, digest))| golden::part(name) != Some(&digest.to_string()))

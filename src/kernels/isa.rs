@@ -111,10 +111,15 @@ impl Isa {
     /// Every name that [`Isa::named`] knows, slowest first.
     pub const NAMES: [&'static str; 4] = ["reference", "wide", "avx2", "avx512"];
 
+    /// The backends that this CPU has, slowest first.
+    pub fn available() -> impl DoubleEndedIterator<Item = Isa> {
+        let features = Features::detect();
+        Self::NAMES.into_iter().filter_map(move |name| Isa::with_features(name, features).ok())
+    }
+
     /// The fastest backend of this CPU.
     pub fn best() -> Isa {
-        let features = Features::detect();
-        Self::NAMES.iter().rev().find_map(|name| Isa::with_features(name, features).ok()).unwrap_or(Isa::Wide)
+        Isa::available().next_back().unwrap_or(Isa::Wide)
     }
 
     /// The backend called `name`.
