@@ -158,6 +158,62 @@ impl Ahead {
     }
 }
 
+/// Reads a vector; PART: only its first `part` values.
+///
+/// # Safety
+/// `at` must be valid for reading them.
+#[inline(always)]
+unsafe fn load<V: Vector, const PART: bool>(v: V, at: *const f32, part: usize) -> V::F32 {
+    // SAFETY: the caller vouches for the values.
+    unsafe { if PART { v.load_part(at, part) } else { v.load_ptr(at) } }
+}
+
+/// Reads the accumulators of MR rows by NV vectors of C, whose rows are `stride` apart.
+///
+/// # Safety
+/// `c` must be valid for reading them; as in [`load`].
+#[inline(always)]
+unsafe fn load_tile<V: Vector, const MR: usize, const NV: usize, const PART: bool>(
+    v: V,
+    c: *const f32,
+    stride: usize,
+    part: usize,
+) -> [[V::F32; NV]; MR] {
+    let mut acc = [[v.splat(0.0); NV]; MR];
+    for (r, row) in acc.iter_mut().enumerate() {
+        for (q, x) in row.iter_mut().enumerate() {
+            // SAFETY: the caller vouches for the rows and their vectors.
+            *x = unsafe { load::<V, PART>(v, c.add(r * stride + q * V::LANES), part) };
+        }
+    }
+    acc
+}
+
+/// Writes the accumulators where [`load_tile`] reads them; after the last block of terms plus 0.
+///
+/// # Safety
+/// `c` must be valid for writing them; as in [`load`].
+#[inline(always)]
+unsafe fn store_tile<V: Vector, const MR: usize, const NV: usize, const PART: bool>(
+    v: V,
+    acc: &[[V::F32; NV]; MR],
+    last: bool,
+    c: *mut f32,
+    stride: usize,
+    part: usize,
+) {
+    for (r, row) in acc.iter().enumerate() {
+        for (q, &x) in row.iter().enumerate() {
+            let x = if last { v.add(x, v.splat(0.0)) } else { x };
+            // SAFETY: the caller vouches for the rows and their vectors.
+            unsafe {
+                let at = c.add(r * stride + q * V::LANES);
+                if PART { v.store_part(at, part, x) } else { v.store_ptr(at, x) }
+            }
+        }
+    }
+}
+
 /// The terms of one block of a dense chain, for a tile.
 struct Terms {
     count: usize,
@@ -252,7 +308,6 @@ impl Product<'_> {
         first: bool,
         last: bool,
     ) -> usize {
-        let lanes = V::LANES;
         let part = self.out.cols() - j;
         let stride = self.out.stride();
         let mut acc = [[v.splat(0.0); NV]; MR];
@@ -260,18 +315,13 @@ impl Product<'_> {
         unsafe {
             let c = self.out.as_mut_ptr().add(i * stride + j);
             if !(first && self.start == Start::Zero) {
-                for (r, row) in acc.iter_mut().enumerate() {
-                    for (q, x) in row.iter_mut().enumerate() {
-                        let at = c.add(r * stride + q * lanes);
-                        *x = if PART { v.load_part(at, part) } else { v.load_ptr(at) };
-                    }
-                }
+                acc = load_tile::<V, MR, NV, PART>(v, c, stride, part);
             }
             let (mut a, mut b) = (terms.a, terms.b);
             for _ in 0..terms.count {
                 let mut right = [v.splat(0.0); NV];
                 for (q, x) in right.iter_mut().enumerate() {
-                    *x = if PART { v.load_part(b, part) } else { v.load_ptr(b.add(q * lanes)) };
+                    *x = load::<V, PART>(v, b.add(q * V::LANES), part);
                 }
                 for (r, row) in acc.iter_mut().enumerate() {
                     let left = v.splat(*a.add(r * terms.a_row));
@@ -282,13 +332,7 @@ impl Product<'_> {
                 a = a.wrapping_add(terms.a_term);
                 b = b.wrapping_add(terms.b_term);
             }
-            for (r, row) in acc.iter().enumerate() {
-                for (q, &x) in row.iter().enumerate() {
-                    let x = if last { v.add(x, v.splat(0.0)) } else { x };
-                    let at = c.add(r * stride + q * lanes);
-                    if PART { v.store_part(at, part, x) } else { v.store_ptr(at, x) }
-                }
-            }
+            store_tile::<V, MR, NV, PART>(v, &acc, last, c, stride, part);
         }
         MR
     }
@@ -332,9 +376,9 @@ impl Product<'_> {
             // Where each pair's list goes on.
             let mut next = [0; ROWS / PAIR];
             for block in 0..blocks {
-                let terms =
-                    Part { first: block == 0, last: block + 1 == blocks, end: k * (block + 1) / blocks };
-                let after = if terms.last { (0, j + NV * V::LANES) } else { (terms.end, j) };
+                let end = k * (block + 1) / blocks;
+                let span = Span { first: block == 0, last: block + 1 == blocks, end };
+                let after = if span.last { (0, j + NV * V::LANES) } else { (span.end, j) };
                 let ahead = self.ahead(after, k.div_ceil(blocks), NV * V::LANES);
                 for (n, (i, next)) in (first_row..m).step_by(PAIR).zip(&mut next).enumerate() {
                     ahead.prefetch(v, n, ROWS / PAIR);
@@ -342,9 +386,9 @@ impl Product<'_> {
                     // SAFETY: i < m, the panel's columns lie inside C, and `over_lists` found every index below k.
                     *next = unsafe {
                         if i + 1 < m {
-                            self.list_tile::<V, 2, NV, PART>(v, i, j, list, *next, terms)
+                            self.list_tile::<V, 2, NV, PART>(v, i, j, list, *next, span)
                         } else {
-                            self.list_tile::<V, 1, NV, PART>(v, i, j, list, *next, terms)
+                            self.list_tile::<V, 1, NV, PART>(v, i, j, list, *next, span)
                         }
                     };
                 }
@@ -353,7 +397,7 @@ impl Product<'_> {
     }
 
     /// MR rows, the pair or its first, by NV vectors from (i, j) on, over the pair's terms from the `t`th on that lie in
-    /// this part; PART: the one vector has fewer columns than lanes. Returns how many terms of the list are done.
+    /// this span; PART: the one vector has fewer columns than lanes. Returns how many terms of the list are done.
     ///
     /// # Safety
     /// `i + MR` ≤ m, the columns must lie inside C, every index must be below k.
@@ -365,49 +409,37 @@ impl Product<'_> {
         j: usize,
         (index, value): (&[u16], &[[f32; PAIR]]),
         mut t: usize,
-        terms: Part,
+        span: Span,
     ) -> usize {
-        let lanes = V::LANES;
         let part = self.out.cols() - j;
         let stride = self.out.stride();
         let mut acc = [[v.splat(0.0); NV]; MR];
         // SAFETY: the caller vouches for i, j and the indices; a partial vector only touches `part` columns.
         unsafe {
             let c = self.out.as_mut_ptr().add(i * stride + j);
-            if !(terms.first && self.start == Start::Zero) {
-                for (r, row) in acc.iter_mut().enumerate() {
-                    for (q, x) in row.iter_mut().enumerate() {
-                        let at = c.add(r * stride + q * lanes);
-                        *x = if PART { v.load_part(at, part) } else { v.load_ptr(at) };
-                    }
-                }
+            if !(span.first && self.start == Start::Zero) {
+                acc = load_tile::<V, MR, NV, PART>(v, c, stride, part);
             }
             let b = self.right.as_ptr().add(j);
-            while t < index.len().min(value.len()) && (index[t] as usize) < terms.end {
+            while t < index.len().min(value.len()) && (index[t] as usize) < span.end {
                 let b = b.add(index[t] as usize * self.right.stride());
                 for q in 0..NV {
-                    let right = if PART { v.load_part(b, part) } else { v.load_ptr(b.add(q * lanes)) };
+                    let right = load::<V, PART>(v, b.add(q * V::LANES), part);
                     for (row, &x) in acc.iter_mut().zip(&value[t]) {
                         row[q] = v.fma(v.splat(x), right, row[q]);
                     }
                 }
                 t += 1;
             }
-            for (r, row) in acc.iter().enumerate() {
-                for (q, &x) in row.iter().enumerate() {
-                    let x = if terms.last { v.add(x, v.splat(0.0)) } else { x };
-                    let at = c.add(r * stride + q * lanes);
-                    if PART { v.store_part(at, part, x) } else { v.store_ptr(at, x) }
-                }
-            }
+            store_tile::<V, MR, NV, PART>(v, &acc, span.last, c, stride, part);
         }
         t
     }
 }
 
-/// Part of the chains over lists: the terms below `end` that are left.
+/// A span of the chains over lists: the terms below `end` that are left.
 #[derive(Clone, Copy)]
-struct Part {
+struct Span {
     first: bool,
     last: bool,
     end: usize,

@@ -174,10 +174,6 @@ impl<'a, T> MatMut<'a, T> {
     pub fn sub_rows_mut(&mut self, first: usize, rows: usize) -> MatMut<'_, T> {
         self.reborrow().split_rows(first).1.split_rows(rows).0
     }
-    /// Columns `first..first + cols`, for a shorter time.
-    pub fn sub_cols_mut(&mut self, first: usize, cols: usize) -> MatMut<'_, T> {
-        self.reborrow().split_cols(first).1.split_cols(cols).0
-    }
     /// The same matrix once more.
     ///
     /// # Safety

@@ -65,6 +65,29 @@ pub struct Piece {
 }
 
 impl Piece {
+    /// Cuts a product of rows × cols: pieces of nearly the same width, at most `most_cols` rounded up to a cache line, and
+    /// of `most_rows` rows but for the last; down each strip of columns, so that its part of the right operand is used
+    /// again at once.
+    pub fn cut(rows: usize, cols: usize, most_rows: usize, most_cols: usize) -> impl Iterator<Item = Piece> {
+        let width = cols.div_ceil(cols.div_ceil(most_cols).max(1)).next_multiple_of(LINE).max(LINE);
+        (0..cols).step_by(width).flat_map(move |col| {
+            (0..rows).step_by(most_rows).map(move |row| Piece {
+                row,
+                col,
+                rows: most_rows.min(rows - row),
+                cols: width.min(cols - col),
+            })
+        })
+    }
+    /// A piece of this size at the first row and column.
+    pub fn at_origin(self) -> Piece {
+        Piece { row: 0, col: 0, ..self }
+    }
+    /// Its part of left·right, into `out`, which has its size.
+    pub fn multiply(self, ops: &Ops<'_>, left: Left<'_>, right: Mat<'_>, out: MatMut<'_>, start: Start) {
+        let (left, right) = (left.sub_rows(self.row, self.rows), right.sub_cols(self.col, self.cols));
+        ops.isa.run(Product { left, right, out, start });
+    }
     /// Its part of a value for each column.
     pub fn columns(self, values: &[f32]) -> &[f32] {
         &values[self.col..self.col + self.cols]
@@ -73,11 +96,11 @@ impl Piece {
     pub fn of(self, x: Mat<'_>) -> Mat<'_> {
         x.sub_rows(self.row, self.rows).sub_cols(self.col, self.cols)
     }
-}
-
-/// The width of pieces of nearly the same width, at most `most` of `cols` columns.
-pub fn piece_columns(cols: usize, most: usize) -> usize {
-    cols.div_ceil(cols.div_ceil(most).max(1)).next_multiple_of(LINE)
+    /// The same, to be written.
+    pub fn of_mut<'a>(self, x: &'a mut MatMut<'_>) -> MatMut<'a> {
+        let rows = x.sub_rows_mut(self.row, self.rows);
+        rows.split_cols(self.col).1.split_cols(self.cols).0
+    }
 }
 
 /// `out = left·right`, on top of what `out` holds unless `start` is zero; `then` gets each piece while the caches hold it.
@@ -90,17 +113,10 @@ pub fn multiply(
     then: impl Fn(Piece, MatMut<'_>),
 ) {
     let most_rows = if let Left::Lists(_) = left { LIST_ROWS } else { DENSE_ROWS };
-    let most_cols = piece_columns(out.cols(), COLUMNS);
-    for col in (0..out.cols()).step_by(most_cols) {
-        let cols = most_cols.min(out.cols() - col);
-        for row in (0..out.rows()).step_by(most_rows) {
-            let rows = most_rows.min(out.rows() - row);
-            let (left, right) = (left.sub_rows(row, rows), right.sub_cols(col, cols));
-            let mut panel = out.sub_rows_mut(row, rows);
-            let mut out = panel.sub_cols_mut(col, cols);
-            ops.isa.run(Product { left, right, out: out.reborrow(), start });
-            then(Piece { row, col, rows, cols }, out);
-        }
+    for piece in Piece::cut(out.rows(), out.cols(), most_rows, COLUMNS) {
+        let mut out = piece.of_mut(&mut out);
+        piece.multiply(ops, left, right, out.reborrow(), start);
+        then(piece, out);
     }
 }
 

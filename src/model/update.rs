@@ -4,11 +4,11 @@
 //! rows. Ended in Adam's update instead, tile by tile, these products took 7.3 ms of a step, and take 4 so (Zen 1, one
 //! thread): a tile touches six rows of three matrices at once, too many streams for the prefetchers.
 
-use super::layers::{Ops, piece_columns};
+use super::layers::{Ops, Piece};
 use super::layout::{GRADIENT_COLUMNS, GRADIENT_ROWS, TensorMut};
 use crate::kernels::adam::AdamStep;
 use crate::kernels::dense::ColumnSums;
-use crate::kernels::gemm::{Left, Product, Start};
+use crate::kernels::gemm::{Left, Start};
 use crate::kernels::reference::AdamRates;
 use crate::kernels::tiles::{Mat, MatMut};
 
@@ -26,44 +26,16 @@ pub struct Adam<'a> {
 impl Adam<'_> {
     /// `weight[i, j]` with gradient `Σ over rows b of x[b, i]·d[b, j]`: one chain over the rows of each (x, d) in turn.
     /// x is given as the left operand `A[i, b]`.
-    pub fn weight(&mut self, ops: &Ops<'_>, weight: TensorMut<'_>, rows: &[(Left<'_>, Mat<'_>)]) {
-        let most_cols = piece_columns(weight.p.cols(), GRADIENT_COLUMNS);
-        let mut rest = weight;
-        let mut col = 0;
-        while rest.p.cols() > 0 {
-            let cols = most_cols.min(rest.p.cols());
-            let (mut panel, right) = rest.split_cols(cols);
-            rest = right;
-            let mut row = 0;
-            while panel.p.rows() > 0 {
-                let height = GRADIENT_ROWS.min(panel.p.rows());
-                let (piece, below) = panel.split_rows(height);
-                panel = below;
-                self.piece(ops, piece, rows, row, col);
-                row += height;
+    pub fn weight(&mut self, ops: &Ops<'_>, mut weight: TensorMut<'_>, rows: &[(Left<'_>, Mat<'_>)]) {
+        for piece in Piece::cut(weight.p.rows(), weight.p.cols(), GRADIENT_ROWS, GRADIENT_COLUMNS) {
+            let mut g = piece.at_origin().of_mut(&mut self.gradient);
+            for (part, &(left, right)) in rows.iter().enumerate() {
+                let start = if part == 0 { Start::Zero } else { Start::Partial };
+                piece.multiply(ops, left, right, g.reborrow(), start);
             }
-            col += cols;
+            let [p, m, v] = [&mut weight.p, &mut weight.m, &mut weight.v].map(|x| piece.of_mut(x));
+            self.diverged |= !ops.isa.run(AdamStep { p, m, v, g: g.view(), rates: self.rates });
         }
-    }
-
-    fn piece(
-        &mut self,
-        ops: &Ops<'_>,
-        piece: TensorMut<'_>,
-        rows: &[(Left<'_>, Mat<'_>)],
-        row: usize,
-        col: usize,
-    ) {
-        let (height, width) = (piece.p.rows(), piece.p.cols());
-        let mut gradient = self.gradient.sub_rows_mut(0, height);
-        let mut gradient = gradient.sub_cols_mut(0, width);
-        for (part, &(left, right)) in rows.iter().enumerate() {
-            let (left, right) = (left.sub_rows(row, height), right.sub_cols(col, width));
-            let start = if part == 0 { Start::Zero } else { Start::Partial };
-            ops.isa.run(Product { left, right, out: gradient.reborrow(), start });
-        }
-        let TensorMut { p, m, v } = piece;
-        self.diverged |= !ops.isa.run(AdamStep { p, m, v, g: gradient.view(), rates: self.rates });
     }
 
     /// A bias with gradient `sums[j] = Σ of d[b, j]`, ascending over the rows b of each d in turn.
