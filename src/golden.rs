@@ -134,7 +134,7 @@ pub const REAL_SHAPE: Case = Case {
 };
 
 /// What each function and kernel makes of the fixed inputs of `duel verify`: name and digest.
-pub const PARTS: [(&str, &str); 20] = [
+pub const PARTS: [(&str, &str); 22] = [
     ("emulated fma", "sha256:84188dd9f9bc4eb2cb516259e0c34c972020c2ffb6e9592682141d5e02539409"),
     ("ln", "sha256:430cfea866ae373479d1ab6c8251cb6b2675a1889a53d451fd518c49de0b56e8"),
     ("exp", "sha256:7feca2b5837b2e8fdc9051a3f30323fc595082945f4ec764b8b8760313c41920"),
@@ -144,6 +144,7 @@ pub const PARTS: [(&str, &str); 20] = [
     ("product by rows", "sha256:b904789ae482fbe5c430598f942d2907959d60e0da48f4ea64579e187ffa09d5"),
     ("product by columns", "sha256:3570c191e3b34d67443c059fe895dfa19e4f74576d3898011576954555dc492f"),
     ("lists of terms", "sha256:87814727b6cb9395105a027d6a1249a6a1b9902e7f5089e8586c35c919b0ab2b"),
+    ("count of pairs", "sha256:de26a4170d5e31a20a4f624be8067c89aacac39db2a413d488b72fbb41340d23"),
     ("product over lists", "sha256:b904789ae482fbe5c430598f942d2907959d60e0da48f4ea64579e187ffa09d5"),
     ("hidden activation", "sha256:9c43245071c9de256ecd5fda2c031d7c3040a77d77a7a10579f56d590203c94f"),
     ("pixel activation", "sha256:1f607de1ed929ad493552c1b638b68021fbaf9335bc4212616b8e9df24456e9c"),
@@ -155,6 +156,7 @@ pub const PARTS: [(&str, &str); 20] = [
     ("column sums", "sha256:56f50bc28ace91eb5371035ed1dbb3b88ad3581a790a1fe28aba1fd218e4b7ef"),
     ("transposition", "sha256:28936df607ba8237d5eb66f3ac4f513f14805f645d13d448b9232e4b17ba408e"),
     ("adam", "sha256:24ffc8e8819a8b61e4be85ce1fea39fd2e0a29fa3e86c421f450783dac403231"),
+    ("image", "sha256:097a1715dd7776989dc3720826c0ef4a50d2a05d1a7780bfbf45994a0854fac7"),
 ];
 
 /// The published digest of a function or kernel.

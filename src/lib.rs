@@ -68,6 +68,8 @@ pub mod kernels;
 pub mod model;
 pub mod parallel;
 pub mod rng;
+#[cfg(feature = "std")]
+pub mod self_check;
 pub mod trainer;
 
 pub use config::Config;

@@ -20,7 +20,6 @@ mod picture;
 mod replay;
 mod run_folder;
 mod sample;
-mod self_check;
 mod settings;
 mod signals;
 mod train;

@@ -11,11 +11,11 @@ use sha2::{Digest as _, Sha256};
 use super::audit::Audit;
 use super::machine;
 use super::replay::{Progress, Recorded, Replay, forward};
-use super::self_check;
 use super::train::grouped;
 use crate::config::DEFAULT_STEPS;
 use crate::error::Error;
 use crate::golden::{self, Case};
+use crate::self_check;
 use crate::{Config, Dataset, Digest, Images, Isa, Rayon, Trainer};
 
 /// Intervals that a run is checked on unless told otherwise.

@@ -10,6 +10,9 @@ mod avx2;
 mod avx512;
 
 pub mod adam;
+#[cfg(feature = "std")]
+#[doc(hidden)]
+pub mod cases;
 pub mod dense;
 pub mod gemm;
 pub mod isa;
