@@ -1,35 +1,36 @@
 //! Adam's update of a large layer, 200,704 parameters, on one thread, with its gradient in memory.
 
 use criterion::{BenchmarkId, Criterion, Throughput};
-use duel::Isa;
-use duel::kernels::adam::AdamStep;
-use duel::kernels::reference::AdamRates;
-use duel::kernels::tiles::{Mat, MatMut};
+use duel::kernels::cases::{self, Operand, Role, Shape, Values};
 
-use super::{fast_backends, values};
+use super::{check, fast_backends, values};
 
-fn update(isa: Isa, p: &mut [f32], m: &mut [f32], v: &mut [f32], g: &[f32], rates: AdamRates) -> bool {
-    let [p, m, v] = [p, m, v].map(|x| MatMut::new(x, 784, 256, 256));
-    isa.run(AdamStep { p, m, v, g: Mat::new(g, 784, 256, 256), rates })
+/// A layer before its first steps.
+struct Layer;
+
+impl Values for Layer {
+    fn matrix(&mut self, role: Role, rows: usize, cols: usize) -> Operand {
+        let mut operand = Operand::packed(rows, cols, values(rows * cols, role as u64));
+        let scale = match role {
+            Role::Parameter => 1.0,
+            Role::Gradient => 1e-3,
+            _ => 0.0,
+        };
+        operand.data.iter_mut().for_each(|x| *x *= scale);
+        operand
+    }
 }
 
 pub fn bench(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("adam");
-    let rates = AdamRates::new(2e-4, 0.9, 0.999, 1e-8, 1_000);
-    let n = 784 * 256;
-    let g: Vec<f32> = values(n, 5).iter().map(|g| 1e-3 * g).collect();
-    let start = || (values(n, 6), vec![0.0; n], vec![0.0; n]);
-    let (mut p, mut m, mut v) = start();
-    assert!(update(Isa::Reference, &mut p, &mut m, &mut v, &g, rates));
-    let expected = (p, m, v);
-    group.throughput(Throughput::Elements(n as u64));
+    let shape = Shape { rows: 784, cols: 256, terms: 0 };
+    let mut case = (cases::named("adam").unwrap().make)(shape, 0, &mut Layer);
+    check(&mut case, "adam");
+    group.throughput(Throughput::Elements((shape.rows * shape.cols) as u64));
     for isa in fast_backends() {
-        let (mut p, mut m, mut v) = start();
-        let run = |p: &mut [f32], m: &mut [f32], v: &mut [f32]| update(isa, p, m, v, &g, rates);
-        assert!(run(&mut p, &mut m, &mut v));
-        assert!((&p, &m, &v) == (&expected.0, &expected.1, &expected.2), "adam on {}", isa.name());
+        case.reset();
         group.bench_function(BenchmarkId::new("update", isa.name()), |bencher| {
-            bencher.iter(|| run(&mut p, &mut m, &mut v));
+            bencher.iter(|| case.run(isa));
         });
     }
     group.finish();

@@ -23,6 +23,7 @@ mod step;
 use std::path::Path;
 
 use criterion::{criterion_group, criterion_main};
+use duel::kernels::cases::{Case, Operand, Role};
 use duel::{Dataset, Isa};
 
 /// The backends whose fma is the hardware's.
@@ -51,6 +52,26 @@ fn values(n: usize, seed: u64) -> Vec<f32> {
     let mut values = vec![0.0; n];
     duel::rng::Stream::new(seed, duel::rng::Purpose::Sample(0)).fill_uniform(&mut values);
     values
+}
+
+/// Uniform in [−1, 1), another set for each role; rows an odd number of cache lines apart, as in the engine's arena.
+fn aligned(role: Role, rows: usize, cols: usize) -> Operand {
+    let stride = (cols.div_ceil(16) | 1) * 16;
+    Operand { data: values(rows * stride, role as u64), offset: 0, rows, cols, stride }
+}
+
+/// Runs a case on every backend, each of which must write what the reference writes: the bits.
+fn check(case: &mut Case, name: &str) -> Vec<u32> {
+    let mut on = |isa: Isa| {
+        case.reset();
+        case.run(isa);
+        case.bits()
+    };
+    let expected = on(Isa::Reference);
+    for isa in Isa::available() {
+        assert!(on(isa) == expected, "{name} on {} is not the reference's", isa.name());
+    }
+    expected
 }
 
 criterion_group!(

@@ -2,22 +2,33 @@
 
 use criterion::{BenchmarkId, Criterion, Throughput};
 use duel::Isa;
-use duel::kernels::math::{Apply, Function};
+use duel::kernels::cases::{self, Operand, Role, Shape, Values};
 
-use super::values;
+use super::{check, values};
+
+struct Arguments;
+
+impl Values for Arguments {
+    fn matrix(&mut self, _: Role, rows: usize, cols: usize) -> Operand {
+        Operand::packed(rows, cols, values(rows * cols, 4).iter().map(|x| 30.0 * x).collect())
+    }
+}
 
 pub fn bench(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("math");
-    let x: Vec<f32> = values(1 << 14, 4).iter().map(|x| 30.0 * x).collect();
-    let (mut y, mut expected) = (vec![0.0; x.len()], vec![0.0; x.len()]);
-    group.throughput(Throughput::Elements(x.len() as u64));
-    for function in Function::ALL {
-        Isa::Reference.run(Apply { function, x: &x, y: &mut expected });
+    let shape = Shape { rows: 1, cols: 1 << 14, terms: 0 };
+    group.throughput(Throughput::Elements(shape.cols as u64));
+    for (name, entry) in [
+        ("Exp", "exp"),
+        ("Sigmoid", "sigmoid"),
+        ("OutputSigmoid", "output sigmoid"),
+        ("Softplus", "softplus"),
+    ] {
+        let mut case = (cases::named(entry).unwrap().make)(shape, 0, &mut Arguments);
+        check(&mut case, name);
         for isa in Isa::available().skip(1) {
-            isa.run(Apply { function, x: &x, y: &mut y });
-            assert_eq!(y, expected, "{function:?} on {}", isa.name());
-            group.bench_function(BenchmarkId::new(format!("{function:?}"), isa.name()), |bencher| {
-                bencher.iter(|| isa.run(Apply { function, x: &x, y: &mut y }));
+            group.bench_function(BenchmarkId::new(name, isa.name()), |bencher| {
+                bencher.iter(|| case.run(isa));
             });
         }
     }
