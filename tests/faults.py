@@ -1,4 +1,4 @@
-"""Plants small faults in the engine, one at a time, and checks that a named test reports each.
+"""Plants small faults in the engine, one at a time, and checks that a named test, or the program, reports each.
 
     python3 tests/faults.py [NAME ...]
 
@@ -11,7 +11,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-# name: (file, text, replacement, cargo test's target, the test that must fail)
+# name: (file, text, replacement, cargo test's target, the test that must fail); or in place of a target PROGRAM, and what
+# `duel verify` must name on stderr.
+PROGRAM = "duel verify"
 FAULTS = {
     "fma_as_two_roundings": (
         "kernels/avx2.rs", "_mm256_fmadd_ps(a, b, c)", "_mm256_add_ps(_mm256_mul_ps(a, b), c)",
@@ -112,6 +114,9 @@ FAULTS = {
     "digest_of_v_before_m": (
         "model/tensor.rs", "[Part::Parameter, Part::AdamM, Part::AdamV]", "[Part::Parameter, Part::AdamV, Part::AdamM]",
         "--test=same_bits", "small_nets_on_every_backend"),
+    "wrong_constant_in_the_vector_kernels": (
+        "kernels/math.rs", "v.splat(EXP_TAYLOR[0])", "v.splat(2.0 * EXP_TAYLOR[0])",
+        PROGRAM, "wide: exp"),
 }
 
 root = Path(__file__).resolve().parent.parent
@@ -126,15 +131,23 @@ with tempfile.TemporaryDirectory() as folder:
             shutil.copyfile(root / file, copy / file)
     # Without the command and its dependencies; what the tests here do needs little optimisation.
     base = ["cargo", "test", "--locked", "--quiet", "--no-default-features", "--features=rayon", "--config=profile.dev.opt-level=1"]
+
+    def reports(target, what):
+        """Whether the test fails, or the program says so and exits with the code of a mismatch; and what was printed."""
+        command = ["cargo", "run", "--locked", "--quiet", "--", "verify", "--quick"] if target == PROGRAM else [*base, target, "--", "--exact", what]
+        run = subprocess.run(command, cwd=copy, capture_output=True, text=True)
+        if target == PROGRAM:
+            return run.returncode == 7 and what in run.stderr, run
+        return run.returncode != 0 and f"\n    {what}\n" in run.stdout, run
+
     for name in names:
         file, old, new, target, test = FAULTS[name]
         path = copy / "src" / file
         text = path.read_text()
         assert text.count(old) == 1, f"{name}: {old!r} occurs {text.count(old)} times in {file}"
         path.write_text(text.replace(old, new))
-        run = subprocess.run([*base, target, "--", "--exact", test], cwd=copy, capture_output=True, text=True)
+        reported, run = reports(target, test)
         path.write_text(text)
-        reported = run.returncode != 0 and f"\n    {test}\n" in run.stdout
         missed += not reported
         print(f"{name}: {'reported by ' + test if reported else 'NOT REPORTED'}", flush=True)
         if not reported:

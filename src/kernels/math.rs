@@ -33,16 +33,13 @@ fn round_product<V: Vector>(v: V, x: V::F32, factor: f32) -> V::F32 {
     v.sub(v.fma(x, v.splat(factor), round), round)
 }
 
-/// [`EXP_TAYLOR`]'s first coefficient; wrong on purpose in a build that shows how a wrong kernel is found.
-const FIRST_COEFFICIENT: f32 = EXP_TAYLOR[0] * if cfg!(feature = "planted-fault") { 2.0 } else { 1.0 };
-
 #[inline(always)]
 fn exp_parts<V: Vector>(v: V, x: V::F32) -> (V::F32, V::F32, V::F32) {
     let n = round_product(v, x, LOG2_E);
     let exact = v.fma(n, v.splat(-LN2_HIGH), x);
     let r = v.fma(n, v.splat(-LN2_LOW), exact);
     let r_low = v.fma(n, v.splat(-LN2_LOW), v.sub(exact, r));
-    let mut series = v.splat(FIRST_COEFFICIENT);
+    let mut series = v.splat(EXP_TAYLOR[0]);
     for &coefficient in &EXP_TAYLOR[1..] {
         series = v.fma(series, r, v.splat(coefficient));
     }
