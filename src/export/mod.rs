@@ -1,4 +1,10 @@
 //! What leaves a run: canvases, states and sets of images. Uses [`error`](crate::error) and the public face of `trainer`.
+//! The files in reading order; each uses only those before it:
+//!
+//! - [`grid`]: samples side by side
+//! - [`png`](mod@png): a canvas as PNG
+//! - [`idx`]: images as a data set
+//! - [`safetensors`](mod@safetensors): a state as a checkpoint
 
 pub mod grid;
 pub mod idx;

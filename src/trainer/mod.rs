@@ -1,5 +1,9 @@
 //! Training: `owner.rs` has the step on one screen, as the owner of some pixels runs it. Uses everything above it: `config`,
-//! `parallel`, `kernels`, `rng`, `data`, `model`.
+//! `parallel`, `kernels`, `rng`, `data`, `model`. The files in reading order; each uses only those before it:
+//!
+//! - `state`: a state as bytes, and its digest
+//! - `sampler`: samples without a run
+//! - `owner`: the step
 //!
 //! # The state before the first step
 //!
