@@ -49,10 +49,21 @@
 //!
 //! # Architecture
 //!
-//! Each layer uses only those before it:
-//! [`error`], [`config`], [`parallel`] (teams), [`kernels`] (numerics, all `unsafe` code), [`rng`], [`data`],
-//! [`model`] (networks, arena), [`trainer`] (the step), `export` (files), `cli` (the program). [`golden`] holds what all of
-//! them together must come to.
+//! In reading order; each uses only those before it:
+//!
+//! - [`error`]: what can go wrong, and the exit code for it
+//! - [`config`]: the settings of a run
+//! - [`parallel`]: teams of workers
+//! - [`kernels`]: numerics, and all `unsafe` code
+//! - [`rng`]: random numbers without history
+//! - [`data`]: images, and which of them a step sees
+//! - [`model`]: the networks and their arena
+//! - [`trainer`]: the step
+//! - [`golden`]: what all of them together must come to
+//! - `self_check`: whether the kernels do
+//! - `export`: files
+//!
+//! The program, `cli`, uses them all.
 
 #![cfg_attr(not(any(feature = "std", test)), no_std)]
 

@@ -119,23 +119,6 @@ fn a_run_altered_anywhere_is_caught_and_named() {
     };
     caught(dir, other, 7, &["step_00000040.safetensors", "holds step 20"]);
 
-    let log = fs::read_to_string(dir.join("run/metrics.jsonl")).unwrap();
-    for line in [1, 20, 33, 60] {
-        let text = log.lines().nth(line - 1).unwrap().to_string();
-        let at = format!(" {line}");
-        for field in ["g_loss", "d_loss", "mean_d_real", "mean_d_fake", "digest"] {
-            // The last digit of the value.
-            let start = text.find(&format!("\"{field}\":")).unwrap();
-            let end = start + text[start..].find([',', '}']).unwrap() - if field == "digest" { 1 } else { 0 };
-            let digit = if text.as_bytes()[end - 1] == b'3' { "4" } else { "3" };
-            let changed = format!("{}{digit}{}", &text[..end - 1], &text[end..]);
-            caught(dir, |f| replace(&f.join("metrics.jsonl"), &text, &changed), 7, &["metrics.jsonl", &at]);
-        }
-        let removed = |f: &Path| replace(&f.join("metrics.jsonl"), &format!("{text}\n"), "");
-        caught(dir, removed, 7, &["metrics.jsonl", &at, "missing"]);
-        let twice = |f: &Path| replace(&f.join("metrics.jsonl"), &text, &format!("{text}\n{text}"));
-        caught(dir, twice, 7, &["metrics.jsonl", &at]);
-    }
     let manifest = fs::read_to_string(dir.join("run/manifest.json")).unwrap();
     let value = |field: &str| {
         let rest = manifest.split(&format!("\"{field}\": ")).nth(1).unwrap();
@@ -171,6 +154,31 @@ fn a_run_altered_anywhere_is_caught_and_named() {
         caught(dir, alter, 7, &["step_00000060.png"]);
     }
     caught(dir, |f| fs::remove_file(f.join(canvas)).unwrap(), 7, &["step_00000060.png", "missing"]);
+}
+
+#[test]
+fn a_log_altered_anywhere_is_caught_and_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    small_data(dir);
+    recorded(dir, "run", &[]);
+    let log = fs::read_to_string(dir.join("run/metrics.jsonl")).unwrap();
+    for line in [1, 20, 33, 60] {
+        let text = log.lines().nth(line - 1).unwrap().to_string();
+        let at = format!(" {line}");
+        for field in ["g_loss", "d_loss", "mean_d_real", "mean_d_fake", "digest"] {
+            // The last digit of the value.
+            let start = text.find(&format!("\"{field}\":")).unwrap();
+            let end = start + text[start..].find([',', '}']).unwrap() - if field == "digest" { 1 } else { 0 };
+            let digit = if text.as_bytes()[end - 1] == b'3' { "4" } else { "3" };
+            let changed = format!("{}{digit}{}", &text[..end - 1], &text[end..]);
+            caught(dir, |f| replace(&f.join("metrics.jsonl"), &text, &changed), 7, &["metrics.jsonl", &at]);
+        }
+        let removed = |f: &Path| replace(&f.join("metrics.jsonl"), &format!("{text}\n"), "");
+        caught(dir, removed, 7, &["metrics.jsonl", &at, "missing"]);
+        let twice = |f: &Path| replace(&f.join("metrics.jsonl"), &text, &format!("{text}\n{text}"));
+        caught(dir, twice, 7, &["metrics.jsonl", &at]);
+    }
     // A line after the end, as right as can be.
     done(run(dir, &small(&["--steps", "63", "--digest-at", "63", "--out", "longer"])));
     let longer = fs::read_to_string(dir.join("longer/metrics.jsonl")).unwrap();

@@ -1,4 +1,10 @@
 //! Images: parsing, loading, and which of them a step sees. Uses [`error`](crate::error), `kernels` and `rng`.
+//! The files in reading order; each uses only those before it:
+//!
+//! - [`idx`]: the format of MNIST
+//! - `gzip`: bytes that may be compressed
+//! - `dataset`: images from a folder, a file or memory
+//! - [`batches`]: which images a step sees
 
 pub mod batches;
 #[cfg(feature = "std")]

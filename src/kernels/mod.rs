@@ -1,8 +1,25 @@
 //! Numerical kernels: slices in, slices out. The only place of the crate with `unsafe` code. Uses
 //! [`error`](crate::error) and [`parallel`](crate::parallel).
 //!
-//! [`reference`](mod@reference) defines every bit. The other files are written once, generic over
-//! [`Vector`](vector::Vector); [`Isa::run`] picks the backend.
+//! [`reference`](mod@reference) defines every bit. Kernels are written once, generic over [`Vector`](vector::Vector);
+//! [`Isa::run`] picks the backend. The files in reading order; each uses only those before it:
+//!
+//! - [`isa`]: which backends this CPU has
+//! - [`tiles`]: matrices in borrowed memory
+//! - [`relay`]: matrices that go from worker to worker
+//! - [`reference`](mod@reference): the definition of every bit
+//! - [`vector`]: what a kernel is, and what a backend's vectors can do
+//! - [`wide`]: vectors of the `wide` crate
+//! - `avx2`: vectors of x86 with AVX2
+//! - `avx512`: and with AVX-512
+//! - [`math`]: exp, sigmoid, softplus
+//! - [`transpose`]: transposed copies
+//! - [`lists`]: the terms of a row that are not zero
+//! - [`gemm`]: products of matrices
+//! - [`dense`]: what a dense layer is beside its products
+//! - [`adam`]: Adam's update
+//! - [`peak`]: the roof of a CPU
+//! - `cases`: every kernel with operands, for tests
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;

@@ -4,7 +4,17 @@
 //! Each network is a hidden and an output layer. The generator's output layer and the discriminator's hidden layer are
 //! shared out by pixels: an owner has the rows of their weights that belong to its pixels, and so everything about those
 //! pixels. A row of an operand is an image, and its zeros (black pixels, hidden units that did not fire) are left out
-//! wherever that is the faster way.
+//! wherever that is the faster way. The files in reading order; each uses only those before it:
+//!
+//! - [`sizes`]: the sizes of a run, and how its work is shared out
+//! - [`tensor`]: the eight tensors
+//! - [`layout`]: where everything lies in the arena
+//! - [`phase`]: what a step consists of
+//! - [`layers`]: what the layers of both networks have in common
+//! - [`update`]: gradients of parameters, and Adam
+//! - [`loss`]: the losses
+//! - [`generator`]: the generator
+//! - [`discriminator`]: the discriminator
 
 pub mod discriminator;
 pub mod generator;
