@@ -69,29 +69,28 @@ impl Error {
     }
 
     /// A bad setting.
-    pub(crate) fn usage(setting: impl Into<Text>, problem: impl Into<Text>) -> Self {
+    pub fn usage(setting: impl Into<Text>, problem: impl Into<Text>) -> Self {
         Error::Usage { setting: setting.into(), problem: problem.into() }
     }
 
     /// Bad data.
-    pub(crate) fn input(source: impl Into<Text>, problem: impl Into<Text>) -> Self {
+    pub fn input(source: impl Into<Text>, problem: impl Into<Text>) -> Self {
         Error::Input { source: source.into(), problem: problem.into() }
     }
 
     /// Something that this machine lacks.
-    pub(crate) fn environment(problem: impl Into<Text>) -> Self {
+    pub fn environment(problem: impl Into<Text>) -> Self {
         Error::Environment { problem: problem.into() }
     }
 
     /// Something recomputed that differs.
-    #[cfg(feature = "cli")]
-    pub(crate) fn mismatch(problem: impl Into<Text>) -> Self {
+    pub fn mismatch(problem: impl Into<Text>) -> Self {
         Error::Mismatch { problem: problem.into() }
     }
 
     /// A failed file operation on `path`.
     #[cfg(feature = "std")]
-    pub(crate) fn io(path: impl Into<std::path::PathBuf>, error: std::io::Error) -> Self {
+    pub fn io(path: impl Into<std::path::PathBuf>, error: std::io::Error) -> Self {
         Error::Io { path: path.into(), error }
     }
 }

@@ -2,22 +2,31 @@
 //! to train. They change only together with [`BITS_VERSION`](crate::BITS_VERSION).
 
 use crate::config::Config;
+use crate::digest::Digest;
+
+/// A digest that stands in this file.
+const fn digest(text: &str) -> Digest {
+    match Digest::parse(text) {
+        Some(digest) => digest,
+        None => panic!("not a digest"),
+    }
+}
 
 /// SHA-256 of MNIST's decompressed `train-images-idx3-ubyte`.
-pub const MNIST: &str = "sha256:ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db";
+pub const MNIST: Digest = digest("sha256:ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db");
 
 /// Steps and state digests of the default settings, seed 42, on MNIST.
-pub const DEFAULT_RUN: [(u64, &str); 6] = [
-    (1, "sha256:f09d17bb55a9076886f7e9b561ae03a5f330c9388c70d832fff9d6655ab308af"),
-    (10, "sha256:c9a324c9dedb7bfd73d545f642671d3a7457498ebf04c0c3f390650d09c24f8a"),
-    (100, "sha256:3c599ea88b57623bec54b34a4f2a6e2bde97fa49cacc71a6a1656349ac417883"),
-    (1_000, "sha256:8b64b24be2bdb793a3fd08143ce5d8838db2f3dbc185f57bb0b03d340e5d68e1"),
-    (10_000, "sha256:4a9ed5d02d4ab1ddff12fabac0465a0529b6aa9ea1b0fee3cae74efb713bace6"),
-    (70_000, "sha256:0f5e1ef103386c71580c720dade0ebe7ef264f40b6e8b2e87448a9dddd07abed"),
+pub const DEFAULT_RUN: [(u64, Digest); 6] = [
+    (1, digest("sha256:f09d17bb55a9076886f7e9b561ae03a5f330c9388c70d832fff9d6655ab308af")),
+    (10, digest("sha256:c9a324c9dedb7bfd73d545f642671d3a7457498ebf04c0c3f390650d09c24f8a")),
+    (100, digest("sha256:3c599ea88b57623bec54b34a4f2a6e2bde97fa49cacc71a6a1656349ac417883")),
+    (1_000, digest("sha256:8b64b24be2bdb793a3fd08143ce5d8838db2f3dbc185f57bb0b03d340e5d68e1")),
+    (10_000, digest("sha256:4a9ed5d02d4ab1ddff12fabac0465a0529b6aa9ea1b0fee3cae74efb713bace6")),
+    (70_000, digest("sha256:0f5e1ef103386c71580c720dade0ebe7ef264f40b6e8b2e87448a9dddd07abed")),
 ];
 
 /// The published digest of the default run after `step`.
-pub fn after(step: u64) -> Option<&'static str> {
+pub fn after(step: u64) -> Option<Digest> {
     DEFAULT_RUN.iter().find(|(at, _)| *at == step).map(|(_, digest)| *digest)
 }
 
@@ -35,7 +44,7 @@ pub struct Case {
     /// Pixels per row.
     pub width: usize,
     /// Steps, and the digest after each.
-    pub digests: &'static [(u64, &'static str)],
+    pub digests: &'static [(u64, Digest)],
 }
 
 /// Byte i of the pixels of made-up images, image by image, row by row: 0 where ⌊i·2654435761 / 2⁷⌋ mod 8 < 6 (three
@@ -82,8 +91,8 @@ pub const SMALL_NETS: [Case; 3] = [
         height: 9,
         width: 7,
         digests: &[
-            (100, "sha256:5711b9e60e50f0c6da10d3b2fb39d2aaceaad80ac7aca7d69a223c1e4f290e87"),
-            (300, "sha256:6af5c91cb20349f732cf1f7bb8f6809fbeaea3d1464e3596831c9f5751b9f825"),
+            (100, digest("sha256:5711b9e60e50f0c6da10d3b2fb39d2aaceaad80ac7aca7d69a223c1e4f290e87")),
+            (300, digest("sha256:6af5c91cb20349f732cf1f7bb8f6809fbeaea3d1464e3596831c9f5751b9f825")),
         ],
     },
     Case {
@@ -92,7 +101,7 @@ pub const SMALL_NETS: [Case; 3] = [
         images: 20,
         height: 9,
         width: 7,
-        digests: &[(300, "sha256:182e8724403efa30cbf6ed37495c799e9e0c7253fdfb3181c2b79d60a319a0db")],
+        digests: &[(300, digest("sha256:182e8724403efa30cbf6ed37495c799e9e0c7253fdfb3181c2b79d60a319a0db"))],
     },
     Case {
         name: "fast learner",
@@ -108,7 +117,7 @@ pub const SMALL_NETS: [Case; 3] = [
         images: 60,
         height: 11,
         width: 13,
-        digests: &[(300, "sha256:7ddaedb3d2a12f1277e34b20161028e97b903963d8168834b56fe51cf41877f1")],
+        digests: &[(300, digest("sha256:7ddaedb3d2a12f1277e34b20161028e97b903963d8168834b56fe51cf41877f1"))],
     },
 ];
 
@@ -128,38 +137,38 @@ pub const REAL_SHAPE: Case = Case {
     height: 28,
     width: 28,
     digests: &[
-        (3, "sha256:f72f928a43e69b68e7deadcae59ca652851b166db1449883d7ec73f2d1370721"),
-        (300, "sha256:702b9ee223d0f01ab32e5d80d1502f00e0067c8a40fcbcc608b0546f581981dd"),
+        (3, digest("sha256:f72f928a43e69b68e7deadcae59ca652851b166db1449883d7ec73f2d1370721")),
+        (300, digest("sha256:702b9ee223d0f01ab32e5d80d1502f00e0067c8a40fcbcc608b0546f581981dd")),
     ],
 };
 
 /// What each function and kernel makes of the fixed inputs of `duel verify`: name and digest.
-pub const PARTS: [(&str, &str); 22] = [
-    ("emulated fma", "sha256:84188dd9f9bc4eb2cb516259e0c34c972020c2ffb6e9592682141d5e02539409"),
-    ("ln", "sha256:430cfea866ae373479d1ab6c8251cb6b2675a1889a53d451fd518c49de0b56e8"),
-    ("exp", "sha256:7feca2b5837b2e8fdc9051a3f30323fc595082945f4ec764b8b8760313c41920"),
-    ("sigmoid", "sha256:e3475c9b445b66cbd099e09d72177877fb5a7abc671447e217c124daeed9fbc3"),
-    ("output sigmoid", "sha256:794e5b3cec752c36adb0a30d8ee033662856ce4738b914c8998f48ed90ea39d7"),
-    ("softplus", "sha256:3030ada730e1f3b6a4384d4c113788ba6f86a339b9a9cb6cdbc8a4fe45ae248d"),
-    ("product by rows", "sha256:b904789ae482fbe5c430598f942d2907959d60e0da48f4ea64579e187ffa09d5"),
-    ("product by columns", "sha256:3570c191e3b34d67443c059fe895dfa19e4f74576d3898011576954555dc492f"),
-    ("lists of terms", "sha256:87814727b6cb9395105a027d6a1249a6a1b9902e7f5089e8586c35c919b0ab2b"),
-    ("count of pairs", "sha256:de26a4170d5e31a20a4f624be8067c89aacac39db2a413d488b72fbb41340d23"),
-    ("product over lists", "sha256:b904789ae482fbe5c430598f942d2907959d60e0da48f4ea64579e187ffa09d5"),
-    ("hidden activation", "sha256:9c43245071c9de256ecd5fda2c031d7c3040a77d77a7a10579f56d590203c94f"),
-    ("pixel activation", "sha256:1f607de1ed929ad493552c1b638b68021fbaf9335bc4212616b8e9df24456e9c"),
-    ("pixel backward", "sha256:7b3cab154cc5fc528ffbe9799f5ce9a7185e7280c2c999a7b3cc632ab394af46"),
-    ("hidden backward", "sha256:4af7488c8970e6df44591fc7ab13916eb71da3a229359a8361e88c69b7af27cb"),
-    ("logits", "sha256:a455e6a0a2d69182f38122339f55b4bc6dee34691964f5b1fa4dc1f40fcfbce3"),
-    ("cross entropy", "sha256:691f49a9f47f94274f96b382e8440aaf968b4dbab7b098fb4f2ed53e0ceb6cde"),
-    ("logit backward", "sha256:a93125b59fee82a05eda9b8b97f231557d6440fa2bfb466d2b26ca8a6a8b84cb"),
-    ("column sums", "sha256:56f50bc28ace91eb5371035ed1dbb3b88ad3581a790a1fe28aba1fd218e4b7ef"),
-    ("transposition", "sha256:28936df607ba8237d5eb66f3ac4f513f14805f645d13d448b9232e4b17ba408e"),
-    ("adam", "sha256:24ffc8e8819a8b61e4be85ce1fea39fd2e0a29fa3e86c421f450783dac403231"),
-    ("image", "sha256:097a1715dd7776989dc3720826c0ef4a50d2a05d1a7780bfbf45994a0854fac7"),
+pub const PARTS: [(&str, Digest); 22] = [
+    ("emulated fma", digest("sha256:84188dd9f9bc4eb2cb516259e0c34c972020c2ffb6e9592682141d5e02539409")),
+    ("ln", digest("sha256:430cfea866ae373479d1ab6c8251cb6b2675a1889a53d451fd518c49de0b56e8")),
+    ("exp", digest("sha256:7feca2b5837b2e8fdc9051a3f30323fc595082945f4ec764b8b8760313c41920")),
+    ("sigmoid", digest("sha256:e3475c9b445b66cbd099e09d72177877fb5a7abc671447e217c124daeed9fbc3")),
+    ("output sigmoid", digest("sha256:794e5b3cec752c36adb0a30d8ee033662856ce4738b914c8998f48ed90ea39d7")),
+    ("softplus", digest("sha256:3030ada730e1f3b6a4384d4c113788ba6f86a339b9a9cb6cdbc8a4fe45ae248d")),
+    ("product by rows", digest("sha256:b904789ae482fbe5c430598f942d2907959d60e0da48f4ea64579e187ffa09d5")),
+    ("product by columns", digest("sha256:3570c191e3b34d67443c059fe895dfa19e4f74576d3898011576954555dc492f")),
+    ("lists of terms", digest("sha256:87814727b6cb9395105a027d6a1249a6a1b9902e7f5089e8586c35c919b0ab2b")),
+    ("count of pairs", digest("sha256:de26a4170d5e31a20a4f624be8067c89aacac39db2a413d488b72fbb41340d23")),
+    ("product over lists", digest("sha256:b904789ae482fbe5c430598f942d2907959d60e0da48f4ea64579e187ffa09d5")),
+    ("hidden activation", digest("sha256:9c43245071c9de256ecd5fda2c031d7c3040a77d77a7a10579f56d590203c94f")),
+    ("pixel activation", digest("sha256:1f607de1ed929ad493552c1b638b68021fbaf9335bc4212616b8e9df24456e9c")),
+    ("pixel backward", digest("sha256:7b3cab154cc5fc528ffbe9799f5ce9a7185e7280c2c999a7b3cc632ab394af46")),
+    ("hidden backward", digest("sha256:4af7488c8970e6df44591fc7ab13916eb71da3a229359a8361e88c69b7af27cb")),
+    ("logits", digest("sha256:a455e6a0a2d69182f38122339f55b4bc6dee34691964f5b1fa4dc1f40fcfbce3")),
+    ("cross entropy", digest("sha256:691f49a9f47f94274f96b382e8440aaf968b4dbab7b098fb4f2ed53e0ceb6cde")),
+    ("logit backward", digest("sha256:a93125b59fee82a05eda9b8b97f231557d6440fa2bfb466d2b26ca8a6a8b84cb")),
+    ("column sums", digest("sha256:56f50bc28ace91eb5371035ed1dbb3b88ad3581a790a1fe28aba1fd218e4b7ef")),
+    ("transposition", digest("sha256:28936df607ba8237d5eb66f3ac4f513f14805f645d13d448b9232e4b17ba408e")),
+    ("adam", digest("sha256:24ffc8e8819a8b61e4be85ce1fea39fd2e0a29fa3e86c421f450783dac403231")),
+    ("image", digest("sha256:097a1715dd7776989dc3720826c0ef4a50d2a05d1a7780bfbf45994a0854fac7")),
 ];
 
 /// The published digest of a function or kernel.
-pub fn part(name: &str) -> Option<&'static str> {
+pub fn part(name: &str) -> Option<Digest> {
     PARTS.iter().find(|(part, _)| *part == name).map(|(_, digest)| *digest)
 }

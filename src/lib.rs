@@ -27,7 +27,8 @@
 //!
 //! # Features
 //!
-//! `std` (files, owned arenas), `rayon` ([`Rayon`]) and `cli` (the `duel` program) are on by default.
+//! `std` (files, owned arenas), `rayon` ([`Rayon`]), `run` (runs that live in folders, the module `run`) and `cli` (the `duel`
+//! program) are on by default.
 //!
 //! # The run
 //!
@@ -52,7 +53,9 @@
 //! In reading order; each uses only those before it:
 //!
 //! - [`error`]: what can go wrong, and the exit code for it
-//! - [`config`]: the settings of a run
+//! - [`digest`]: SHA-256 of states and data
+//! - [`settings`](mod@settings): what a setting is, and how one is declared
+//! - [`config`]: the settings that bits depend on
 //! - [`parallel`]: teams of workers
 //! - [`kernels`]: numerics, and all `unsafe` code
 //! - [`rng`]: random numbers without history
@@ -61,16 +64,16 @@
 //! - [`trainer`]: the step
 //! - [`golden`]: what all of them together must come to
 //! - `self_check`: whether the kernels do
-//! - `export`: files
+//! - `export`: states, samples and pictures as files
+//! - `run`: a run that lives in a folder: training, resuming, checking, comparing
 //!
-//! The program, `cli`, uses them all.
+//! The program (`src/main.rs` and `src/cli`) is a crate of its own over the public face of all that.
 
 #![cfg_attr(not(any(feature = "std", test)), no_std)]
 
-#[cfg(feature = "cli")]
-pub mod cli;
 pub mod config;
 pub mod data;
+pub mod digest;
 pub mod error;
 #[cfg(feature = "std")]
 pub mod export;
@@ -79,14 +82,18 @@ pub mod kernels;
 pub mod model;
 pub mod parallel;
 pub mod rng;
+#[cfg(feature = "run")]
+pub mod run;
 #[cfg(feature = "std")]
 pub mod self_check;
+pub mod settings;
 pub mod trainer;
 
 pub use config::Config;
 #[cfg(feature = "std")]
 pub use data::Dataset;
 pub use data::Images;
+pub use digest::Digest;
 pub use error::Error;
 pub use kernels::Isa;
 pub use kernels::tiles::Line;
@@ -94,7 +101,7 @@ pub use model::tensor::{Part, Tensor, TensorView};
 #[cfg(feature = "rayon")]
 pub use parallel::Rayon;
 pub use parallel::{Serial, Team};
-pub use trainer::{Digest, LastStep, Phase, Sampler, StepStats, Trainer, Watch, Work, Zeros};
+pub use trainer::{LastStep, Phase, Sampler, StepStats, Trainer, Watch, Work, Zeros};
 
 /// The version of the bits: it rises whenever the state after some step changes.
 pub const BITS_VERSION: u32 = 1;

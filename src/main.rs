@@ -1,4 +1,7 @@
-//! The `duel` program: argv → settings → trainer.
+//! The `duel` program: argv, the terminal and signals over the public face of the library. Reads of the environment only
+//! `DUEL_ISA`, `DUEL_THREADS` and `NO_COLOR`.
+
+mod cli;
 
 use std::process::ExitCode;
 
@@ -7,5 +10,5 @@ use std::process::ExitCode;
 static ALLOCATOR: &stats_alloc::StatsAlloc<std::alloc::System> = &stats_alloc::INSTRUMENTED_SYSTEM;
 
 fn main() -> ExitCode {
-    duel::cli::main(std::env::args_os())
+    cli::main(std::env::args_os())
 }

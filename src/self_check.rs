@@ -162,7 +162,7 @@ mod tests {
         let all = Isa::available().flat_map(|isa| parts(isa).map(move |part| (isa.name(), part)));
         let all = all.chain(scalar_parts().map(|part| ("all", part)));
         let wrong: Vec<_> = all
-            .filter(|(_, (name, digest))| golden::part(name) != Some(&digest.to_string()))
+            .filter(|(_, (name, digest))| golden::part(name) != Some(*digest))
             .map(|(isa, (name, digest))| format!("{isa}: {name}: {digest}\n"))
             .collect();
         assert!(wrong.is_empty(), "{}", wrong.concat());

@@ -199,7 +199,7 @@ fn values_beyond_the_bounds_are_refused_even_with_a_valid_digest() {
         let offset = &entry[entry.find("data_offsets\":[").unwrap() + 15..];
         let offset: usize = offset[..offset.find(',').unwrap()].parse().unwrap();
         let hex = |bytes: &[u8]| Digest(sha2::Sha256::digest(bytes).into()).to_string();
-        let json = json.replace(&checkpoint.state_digest, &hex(&state));
+        let json = json.replace(&checkpoint.state_digest.to_string(), &hex(&state));
         let lines =
             json.split("\"checkpoint\":\"").nth(1).unwrap().split('"').next().unwrap().replace("\\n", "\n");
         let signed = &lines[..lines.rfind("digest=").unwrap()];

@@ -57,7 +57,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut trainer = Trainer::new(config.clone(), images)?;
     if let Some(start) = start {
         let rates = Config { seed: start.config.seed, ..Config::default() };
-        if start.config != rates || start.data_digest != Digest(data.digest()).to_string() {
+        if start.config != rates || start.data_digest != data.digest() {
             return Err(
                 "expected a state of a run with the default settings, but for the seed, on data/".into()
             );

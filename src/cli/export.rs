@@ -4,11 +4,11 @@ use std::fs;
 use std::path::PathBuf;
 
 use clap::Args;
+use duel::Error;
+use duel::export::{parent, write_whole};
 
 use super::replay::Replay;
-use super::train::grouped;
-use crate::error::Error;
-use crate::export::{parent, write_whole};
+use super::terminal::{grouped, print};
 
 /// The flags of `duel export`.
 #[derive(Debug, Args)]
@@ -38,6 +38,6 @@ impl Export {
         let bytes = checkpoint.encode();
         write_whole(&self.out, |file| file.write_all(&bytes))?;
         note!("{name}, step {} → {}", grouped(checkpoint.step), self.out.display());
-        super::print(&format!("State digest: {}\n", checkpoint.state_digest))
+        print(&format!("State digest: {}\n", checkpoint.state_digest))
     }
 }

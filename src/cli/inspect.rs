@@ -4,15 +4,13 @@ use std::fmt::Write;
 use std::path::PathBuf;
 
 use clap::Args;
+use duel::Error;
+use duel::export::safetensors::Checkpoint;
+use duel::run::{Folder, Status, log};
 
-use super::metrics::Metrics;
+use super::machine;
 use super::replay::Replay;
-use super::run_folder::{RunFolder, Status, checkpoints, newest_checkpoint};
-use super::train::grouped;
-use crate::error::Error;
-use crate::export::safetensors::Checkpoint;
-use crate::model::sizes::Sizes;
-use crate::model::tensor::Tensor;
+use super::terminal::{Progress, grouped, print};
 
 /// The flags of `duel inspect`.
 #[derive(Debug, Args)]
@@ -28,63 +26,65 @@ impl Inspect {
     /// Prints what it is.
     pub fn run(self) -> Result<(), Error> {
         let text = if self.what.is_dir() {
-            self.describe_run()?
+            describe_run(&Folder::new(&self.what))?
         } else {
             describe(&self.replay.state(&self.what)?.1)
         };
-        super::print(&text)
+        print(&text)
     }
+}
 
-    fn describe_run(&self) -> Result<String, Error> {
-        let mut text = String::new();
-        let found = checkpoints(&self.what)?;
-        if let Some(manifest) = RunFolder::manifest(&self.what) {
-            let run = &manifest.run;
-            let killed = run.status == Status::Running && !RunFolder::is_held(&self.what);
-            let status = if killed { "not ended, its process is gone" } else { run.status.name() };
-            line(&mut text, "run", &format!("{status}, {} steps", grouped(run.steps_done)));
-            line(&mut text, "written by", &format!("duel {}, bits version {}", run.duel, run.bits_version));
-            line(&mut text, "images", &grouped(run.images as u64));
-            for session in &manifest.sessions {
-                let ended = session.ended.as_deref().unwrap_or("not ended");
-                let machine = format!("{} · {} · {} threads", session.cpu, session.isa, session.threads);
-                let span =
-                    format!("{} to {ended}, from step {}", session.started, grouped(session.from_step));
-                line(&mut text, "session", &format!("{span}, {machine}"));
-            }
+fn describe_run(folder: &Folder) -> Result<String, Error> {
+    let mut text = String::new();
+    let found = folder.checkpoints()?;
+    if let Some(manifest) = folder.read_manifest() {
+        let run = &manifest.run;
+        let killed = run.status == Status::Running && !folder.is_held();
+        let status = if killed { "not ended, its process is gone" } else { run.status.name() };
+        line(&mut text, "run", &format!("{status}, {} steps", grouped(run.steps_done)));
+        line(&mut text, "written by", &format!("duel {}, bits version {}", run.duel, run.bits_version));
+        line(&mut text, "images", &grouped(run.images as u64));
+        for session in &manifest.sessions {
+            let ended = session.ended.as_deref().unwrap_or("not ended");
+            let threads = machine::counted(session.threads);
+            let machine = format!("{} · {} · {threads}", session.cpu, session.isa);
+            let span = format!("{} to {ended}, from step {}", session.started, grouped(session.from_step));
+            line(&mut text, "session", &format!("{span}, {machine}"));
         }
-        let steps: Vec<String> = found.iter().map(|(step, _)| grouped(*step)).collect();
-        let steps = match &steps[..] {
-            [] => "none".to_string(),
-            [one] => one.clone(),
-            [newest, .., oldest] => format!("{}, after steps {oldest} to {newest}", steps.len()),
-        };
-        line(&mut text, "checkpoints", &steps);
-        if let Some(last) = Metrics::last(&self.what.join("metrics.jsonl")) {
-            line(&mut text, "last logged", &last);
-        }
-        if let Some((path, checkpoint)) = newest_checkpoint(&self.what)? {
-            line(&mut text, "newest good", &path.display().to_string());
-            text += &describe(&checkpoint);
-        }
-        Ok(text)
     }
+    let steps: Vec<String> = found.iter().map(|(step, _)| grouped(*step)).collect();
+    let steps = match &steps[..] {
+        [] => "none".to_string(),
+        [one] => one.clone(),
+        [newest, .., oldest] => format!("{}, after steps {oldest} to {newest}", steps.len()),
+    };
+    line(&mut text, "checkpoints", &steps);
+    let last = log::read(&folder.log())?.into_iter().rev().find_map(|line| match line {
+        log::Line::Entry(entry) => Some(entry.text()),
+        _ => None,
+    });
+    if let Some(last) = last {
+        line(&mut text, "last logged", &last);
+    }
+    if let Some((path, checkpoint)) = folder.newest_checkpoint(u64::MAX, &Progress::of("recomputed"))? {
+        line(&mut text, "newest good", &path.display().to_string());
+        text += &describe(&checkpoint);
+    }
+    Ok(text)
 }
 
 fn describe(checkpoint: &Checkpoint) -> String {
     let mut text = String::new();
     line(&mut text, "step", &grouped(checkpoint.step));
-    line(&mut text, "state", &checkpoint.state_digest);
-    line(&mut text, "data", &checkpoint.data_digest);
+    line(&mut text, "state", &checkpoint.state_digest.to_string());
+    line(&mut text, "data", &checkpoint.data_digest.to_string());
     line(&mut text, "image", &format!("{} × {}", checkpoint.height, checkpoint.width));
     for (name, value) in checkpoint.config.pairs() {
         line(&mut text, name, &value);
     }
-    let sizes = Sizes::new(&checkpoint.config, checkpoint.height * checkpoint.width, 0);
-    for tensor in Tensor::ALL {
-        let [rows, cols] = tensor.dims(&sizes);
-        let shape = if tensor.is_bias() { format!("[{cols}]") } else { format!("[{rows}, {cols}]") };
-        line(&mut text, tensor.name(), &format!("{shape}, with .adam_m and .adam_v"));
+    let parameters = checkpoint.tensors().take(checkpoint.tensors().count() / 3);
+    for (name, shape, _) in parameters {
+        line(&mut text, &name, &format!("{shape:?}, with .adam_m and .adam_v"));
     }
     text
 }

@@ -1,12 +1,9 @@
 //! What a command runs on: the flags `--isa` and `--threads`, and the two variables that stand in for them.
 
 use clap::Args;
+use duel::run::record::Owned;
+use duel::{Error, Isa};
 use rayon::{ThreadPool, ThreadPoolBuilder};
-
-use super::Owned;
-use crate::Isa;
-use crate::error::Error;
-use crate::kernels::isa;
 
 /// Threads that a command may ask for.
 const MAX_THREADS: usize = 1_024;
@@ -60,9 +57,7 @@ impl Machine {
     pub fn pool(&self) -> Result<ThreadPool, Error> {
         pool(self.threads()?.unwrap_or_else(cores))
     }
-}
 
-impl Machine {
     /// A pool to train with: of as many threads as were asked for, or of one per core, as far as there is work for them.
     pub fn pool_for(&self, trainer: &Owned<'_>) -> Result<ThreadPool, Error> {
         pool(self.threads()?.unwrap_or_else(|| trainer.useful_workers(cores())))
@@ -85,13 +80,6 @@ pub fn available_bytes() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
     let kib = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?.trim().strip_suffix(" kB")?;
     Some(1_024 * kib.trim().parse::<u64>().ok()?)
-}
-
-/// The processor's name.
-pub fn cpu() -> String {
-    isa::cpu_name().map_or(format!("unknown {}", std::env::consts::ARCH), |name| {
-        String::from_utf8_lossy(&name).trim_matches(['\0', ' ']).to_string()
-    })
 }
 
 /// `avx2 · 2 threads`, or `avx2 · 1 of 2 threads` where the network has no work for more.

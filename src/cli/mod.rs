@@ -1,5 +1,5 @@
-//! The `duel` program. Uses only the public face of the crate. Reads of the environment only `DUEL_ISA`,
-//! `DUEL_THREADS` and `NO_COLOR`.
+//! The commands, a file for each, and what they share: `terminal` (what a person sees), `machine` (threads, backend),
+//! `replay` (states that arguments name), `settings` (a run's settings as flags), `signals`.
 
 /// A line for people, on stderr. A terminal or a pipe that is gone does not stop a run.
 macro_rules! note {
@@ -9,29 +9,23 @@ macro_rules! note {
     }};
 }
 
-mod audit;
 mod bench;
 mod diff;
 mod export;
 mod inspect;
 mod machine;
-mod metrics;
-mod picture;
 mod replay;
-mod run_folder;
 mod sample;
 mod settings;
 mod signals;
+mod terminal;
 mod train;
 mod verify;
 
 use std::ffi::OsString;
-use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-
-use crate::error::Error;
 
 /// Trains the MLP GAN on MNIST on a CPU, with the same bits from a seed everywhere.
 #[derive(Debug, Parser)]
@@ -96,16 +90,4 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             ExitCode::from(error.exit_code())
         }
     }
-}
-
-/// A trainer with memory of its own.
-type Owned<'a> = crate::Trainer<'a, Box<[crate::Line]>>;
-
-/// Results, on stdout.
-fn print(text: &str) -> Result<(), Error> {
-    let mut stdout = std::io::stdout().lock();
-    stdout
-        .write_all(text.as_bytes())
-        .and_then(|()| stdout.flush())
-        .map_err(|error| Error::io("stdout", error))
 }

@@ -5,16 +5,15 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use duel::export::grid::canvas;
+use duel::export::safetensors::Checkpoint;
+use duel::export::{idx, png, write_whole};
+use duel::{Digest, Error, Line, Rayon, Sampler};
 use sha2::{Digest as _, Sha256};
 
 use super::machine;
 use super::replay::Replay;
-use super::train::grouped;
-use crate::error::Error;
-use crate::export::grid::canvas;
-use crate::export::safetensors::Checkpoint;
-use crate::export::{idx, png, write_whole};
-use crate::{Digest, Line, Rayon, Sampler};
+use super::terminal::{grouped, print};
 
 /// Images that are made before they are written.
 const CHUNK: usize = 4_096;
@@ -86,7 +85,7 @@ impl Sample {
         );
         let (count, grid) = (count as usize, (columns as usize, rows as usize));
         let digest = pool.install(|| self.write(&checkpoint, &mut sampler, format, count, grid))?;
-        super::print(&format!("Samples digest: {digest}\n"))
+        print(&format!("Samples digest: {digest}\n"))
     }
 
     /// Columns and rows.

@@ -6,17 +6,17 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::Args;
+use duel::golden::{self, Case};
+use duel::run::manifest::cpu;
+use duel::run::plan::Schedule;
+use duel::run::recorded::forward;
+use duel::run::{Audit, Recorded};
+use duel::{Config, Dataset, Digest, Error, Images, Isa, Rayon, Trainer, self_check};
 use sha2::{Digest as _, Sha256};
 
-use super::audit::Audit;
 use super::machine;
-use super::replay::{Progress, Recorded, Replay, forward};
-use super::train::grouped;
-use crate::config::DEFAULT_STEPS;
-use crate::error::Error;
-use crate::golden::{self, Case};
-use crate::self_check;
-use crate::{Config, Dataset, Digest, Images, Isa, Rayon, Trainer};
+use super::replay::Replay;
+use super::terminal::{Progress, grouped, print};
 
 /// Intervals that a run is checked on unless told otherwise.
 const DEFAULT_SAMPLE: usize = 3;
@@ -60,10 +60,10 @@ impl Verify {
     /// Every backend of this machine, or the one that was asked for.
     fn verify_machine(&self) -> Result<(), Error> {
         let (asked, threads) = (self.replay.machine.asked_isa()?, self.replay.machine.threads()?);
-        super::print(&format!("duel {} on {}\n", env!("CARGO_PKG_VERSION"), machine::cpu()))?;
+        print(&format!("duel {} on {}\n", env!("CARGO_PKG_VERSION"), cpu()))?;
         let scalar = self_check::scalar_parts();
         for (name, digest) in scalar {
-            published("all", name, &digest.to_string(), golden::part(name))?;
+            published("all", name, digest, golden::part(name))?;
         }
         row(
             "all",
@@ -93,7 +93,7 @@ impl Verify {
         }
         let mut parts = 0;
         for (part, digest) in self_check::parts(isa) {
-            published(name, part, &digest.to_string(), golden::part(part))?;
+            published(name, part, digest, golden::part(part))?;
             parts += 1;
         }
         row(name, &format!("{parts} functions and kernels"), "as published")?;
@@ -129,24 +129,48 @@ impl Verify {
     }
 
     fn verify_run(&self, path: &Path) -> Result<(), Error> {
-        let run = Recorded::open(path)?;
         let count = if self.all { None } else { Some(self.sample.unwrap_or(DEFAULT_SAMPLE)) };
         if count == Some(0) {
             return Err(Error::usage("--sample", "expected 1 or more"));
         }
-        Audit::new(&run, self.replay.data.as_deref())?.check(
-            count,
-            self.replay.machine.isa()?,
-            self.replay.machine.threads()?.unwrap_or_else(machine::cores),
-        )
+        let (run, progress) = (Recorded::open(path)?, Progress::of("recomputed"));
+        let (isa, pool) = (self.replay.machine.isa()?, self.replay.machine.pool()?);
+        let audit = Audit::new(&run, self.replay.data.as_deref(), &progress)?;
+        let (checkpoints, entries, last) = audit.counts();
+        print(&format!(
+            "{}: {checkpoints} checkpoints, {entries} lines of the log, {} steps\n",
+            run.name(),
+            grouped(last)
+        ))?;
+        // As many trainers as half of the free memory has room for.
+        let threads = pool.current_num_threads();
+        let room = match machine::available_bytes() {
+            Some(free) => (free / 2 / audit.trainer_bytes()?) as usize,
+            None => threads,
+        };
+        let checked = pool.install(|| audit.check(count, isa, threads.min(room).max(1)))?;
+        let list = match checked.intervals.len() {
+            n if n == checked.of => "all".to_string(),
+            _ => checked
+                .intervals
+                .iter()
+                .map(|(from, to)| format!("{from}..{to}"))
+                .collect::<Vec<_>>()
+                .join(" "),
+        };
+        print(&format!(
+            "{} of {} intervals trained again, {} steps: {list}\nIn them state, log and canvases are as recorded.\n",
+            checked.intervals.len(),
+            checked.of,
+            grouped(checked.steps())
+        ))
     }
 
     fn verify_default_run(&self) -> Result<(), Error> {
         let folder = self.replay.data.as_deref().unwrap_or(Path::new("data"));
         let data = Dataset::open(folder)?;
-        let digest = Digest(data.digest()).to_string();
-        if digest != golden::MNIST {
-            let problem = format!("expected MNIST, whose digest is {}, not {digest}", golden::MNIST);
+        if data.digest() != golden::MNIST {
+            let problem = format!("expected MNIST, whose digest is {}, not {}", golden::MNIST, data.digest());
             return Err(Error::input(folder.display().to_string(), problem));
         }
         let isa = self.replay.machine.isa()?;
@@ -154,12 +178,14 @@ impl Verify {
         trainer.set_isa(isa);
         let pool = self.replay.machine.pool_for(&trainer)?;
         note!("The default run on {}", machine::described(&trainer, &pool));
-        let progress = Progress::new(DEFAULT_STEPS);
+        let progress = Progress::of("recomputed");
+        progress.start(0, Schedule::default().steps);
         for (step, expected) in golden::DEFAULT_RUN {
             let what = format!("default run, step {}", grouped(step));
-            not_diverged(isa.name(), &what, forward(&mut trainer, step, &pool, &progress))?;
-            let digest = trainer.digest()?.to_string();
-            published(isa.name(), &what, &digest, Some(expected))?;
+            let done = pool.install(|| forward(&mut trainer, step, &Rayon, &progress));
+            not_diverged(isa.name(), &what, done)?;
+            let digest = trainer.digest()?;
+            published(isa.name(), &what, digest, Some(expected))?;
             progress.suspend(|| row(isa.name(), &what, &format!("{digest} as published")))?;
         }
         Ok(())
@@ -174,7 +200,7 @@ fn train(
     pool: &rayon::ThreadPool,
     most: u64,
     list: &mut Sha256,
-) -> Result<Vec<(u64, String)>, Error> {
+) -> Result<Vec<(u64, Digest)>, Error> {
     let pixels: Vec<u8> = (0..case.images * case.height * case.width).map(golden::pixel).collect();
     let mut trainer = Trainer::new(case.config.clone(), Images::new(&pixels, case.height, case.width)?)?;
     trainer.set_isa(isa);
@@ -186,8 +212,8 @@ fn train(
         let left = steps - trainer.steps_done();
         let done = pool.install(|| trainer.run(&Rayon, left, |_| ControlFlow::Continue(())));
         not_diverged(isa.name(), &what, done)?;
-        let digest = trainer.digest()?.to_string();
-        published(isa.name(), &what, &digest, Some(expected))?;
+        let digest = trainer.digest()?;
+        published(isa.name(), &what, digest, Some(expected))?;
         list.update(format!("{} {steps} {digest}\n", case.name));
         digests.push((steps, digest));
     }
@@ -195,11 +221,11 @@ fn train(
 }
 
 /// A mismatch unless `digest` is the published one.
-fn published(isa: &str, what: &str, digest: &str, expected: Option<&str>) -> Result<(), Error> {
+fn published(isa: &str, what: &str, digest: Digest, expected: Option<Digest>) -> Result<(), Error> {
     if Some(digest) == expected {
         return Ok(());
     }
-    let expected = expected.unwrap_or("there is none");
+    let expected = expected.map_or("there is none".to_string(), |expected| expected.to_string());
     Err(Error::mismatch(format!("{isa}: {what}: {digest} is not the published digest: {expected}")))
 }
 
@@ -216,5 +242,5 @@ fn not_run(isa: &str, what: &str, why: &str) -> Result<(), Error> {
 }
 
 fn row(isa: &str, what: &str, result: &str) -> Result<(), Error> {
-    super::print(&format!("{isa:10} {what}: {result}\n"))
+    print(&format!("{isa:10} {what}: {result}\n"))
 }

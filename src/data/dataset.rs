@@ -4,18 +4,19 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest, Sha256};
+use sha2::{Digest as _, Sha256};
 
 use super::gzip;
 use super::idx::{HEADER_BYTES, Header, Images};
+use crate::digest::Digest;
 use crate::error::Error;
 
-/// Images in memory, one byte per pixel.
+/// Images in memory, one byte per pixel, and the digest of their file.
 #[derive(Debug)]
 pub struct Dataset {
     header: Header,
-    header_bytes: [u8; HEADER_BYTES],
     pixels: Vec<u8>,
+    digest: Digest,
 }
 
 impl Dataset {
@@ -79,9 +80,8 @@ impl Dataset {
         if reader.read(&mut [0]).map_err(failed)? > 0 {
             return bad(format!("has more than the {bytes} bytes of pixels of its header"));
         }
-        let mut header_bytes = [0; HEADER_BYTES];
-        header_bytes.copy_from_slice(&head);
-        Ok(Dataset { header, header_bytes, pixels })
+        let digest = Digest(Sha256::new().chain_update(&head).chain_update(&pixels).finalize().into());
+        Ok(Dataset { header, pixels, digest })
     }
 
     /// All images.
@@ -89,8 +89,8 @@ impl Dataset {
         Images::new(&self.pixels, self.header.height, self.header.width).expect("read checked the sizes")
     }
 
-    /// SHA-256 of the decompressed IDX file.
-    pub fn digest(&self) -> [u8; 32] {
-        Sha256::new().chain_update(self.header_bytes).chain_update(&self.pixels).finalize().into()
+    /// The digest of the decompressed IDX file.
+    pub fn digest(&self) -> Digest {
+        self.digest
     }
 }

@@ -14,15 +14,15 @@ use std::ops::Range;
 
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView, View};
-use sha2::{Digest as _, Sha256};
 
 use crate::BITS_VERSION;
 use crate::config::{Config, MAX_SIZE};
+use crate::digest::Digest;
 use crate::error::Error;
 use crate::kernels::tiles::Line;
 use crate::model::sizes::Sizes;
 use crate::model::tensor::{Part, Tensor};
-use crate::trainer::{Digest, Sampler, Trainer};
+use crate::trainer::{Sampler, Trainer};
 
 /// The one key of the metadata.
 const KEY: &str = "checkpoint";
@@ -87,10 +87,6 @@ fn tensors(config: &Config, pixels: usize) -> impl Iterator<Item = (String, Vec<
     })
 }
 
-fn sha256(bytes: &[u8]) -> Digest {
-    Digest(Sha256::digest(bytes).into())
-}
-
 /// A state with all that belongs to it: made of a trainer, or read and then checked against both of its digests.
 #[derive(Clone, Debug)]
 pub struct Checkpoint {
@@ -98,10 +94,10 @@ pub struct Checkpoint {
     pub step: u64,
     /// The settings.
     pub config: Config,
-    /// Digest of the data that it trained on, as text.
-    pub data_digest: String,
-    /// Digest of the state, as text.
-    pub state_digest: String,
+    /// Digest of the data that it trained on.
+    pub data_digest: Digest,
+    /// Digest of the state.
+    pub state_digest: Digest,
     /// Pixels per column.
     pub height: usize,
     /// Pixels per row.
@@ -127,8 +123,8 @@ impl Checkpoint {
         Ok(Checkpoint {
             step: trainer.steps_done(),
             config: trainer.config().clone(),
-            data_digest: data.to_string(),
-            state_digest: trainer.digest()?.to_string(),
+            data_digest: data,
+            state_digest: trainer.digest()?,
             height: images.height(),
             width: images.width(),
             state: Vec::new(),
@@ -153,7 +149,7 @@ impl Checkpoint {
         for (name, value) in config.pairs() {
             lines += &format!("{name}={value}\n");
         }
-        lines += &format!("digest={}\n", sha256(lines.as_bytes()));
+        lines += &format!("digest={}\n", Digest::of(lines.as_bytes()));
         let metadata = HashMap::from([(KEY.to_string(), lines)]);
         let tensors: Vec<_> = tensors.collect();
         safetensors::serialize(tensors, Some(metadata)).expect("names are unique and sizes fit")
@@ -191,7 +187,7 @@ impl Checkpoint {
             return Err(bad(format!("bits_version is {bits_version}, this program's {BITS_VERSION}")));
         }
         let signed = lines.rfind("digest=").unwrap_or(0);
-        if lines[signed..] != format!("digest={}\n", sha256(&lines.as_bytes()[..signed])) {
+        if lines[signed..] != format!("digest={}\n", Digest::of(&lines.as_bytes()[..signed])) {
             return Err(bad("damaged: its metadata have another digest than they say".to_string()));
         }
         let config = Config::from_pairs(get).map_err(|error| bad(error.to_string()))?;
@@ -208,8 +204,8 @@ impl Checkpoint {
             }
             state.extend_from_slice(view.data());
         }
-        let state_digest = sha256(&state).to_string();
-        if get("state_digest") != Some(&state_digest) || file.len() != PARTS.len() * Tensor::ALL.len() {
+        let (state_digest, digest) = (Digest::of(&state), |key| get(key).and_then(Digest::parse));
+        if digest("state_digest") != Some(state_digest) || file.len() != PARTS.len() * Tensor::ALL.len() {
             return Err(bad("damaged: its tensors have another digest than it says".to_string()));
         }
         let (words, _) = state[8..].as_chunks::<4>();
@@ -218,7 +214,8 @@ impl Checkpoint {
                 return Err(bad("holds a value that no step leaves behind".to_string()));
             }
         }
-        let data_digest = get("data_digest").unwrap_or_default().to_string();
+        let data_digest =
+            digest("data_digest").ok_or_else(|| bad("data_digest: missing or malformed".to_string()))?;
         Ok(Checkpoint { step, config, data_digest, state_digest, height, width, state })
     }
 

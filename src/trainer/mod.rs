@@ -88,12 +88,13 @@ mod state;
 use core::ops::ControlFlow;
 use core::sync::atomic::AtomicBool;
 
+pub use owner::StepStats;
 pub use sampler::Sampler;
-pub use state::Digest;
 
 use crate::config::Config;
 use crate::data::Images;
 use crate::data::batches::Epoch;
+use crate::digest::Digest;
 use crate::error::Error;
 use crate::kernels::Isa;
 use crate::kernels::tiles::{Line, Mat};
@@ -107,18 +108,7 @@ pub use crate::model::phase::{Phase, Watch, Work};
 use crate::model::sizes::Sizes;
 use crate::model::tensor::{Part, Tensor, TensorView};
 use crate::parallel::{MOST_WORKERS, Meeting, Team};
-use owner::{Owner, Run, Shares};
-
-/// What a step reports.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct StepStats {
-    /// The step, counted from 1.
-    pub step: u64,
-    /// Mean of −log D(G(z)) before the step's update.
-    pub generator_loss: f32,
-    /// Mean of −log D(x) − log(1 − D(G(z))) before the step's update.
-    pub discriminator_loss: f32,
-}
+use owner::{Common, Owner, Shares};
 
 /// A run: two networks, their optimisers, and the place in the stream of batches.
 ///
@@ -127,7 +117,8 @@ pub struct StepStats {
 pub struct Trainer<'a, M> {
     config: Config,
     isa: Isa,
-    zeros: Zeros,
+    /// As it was chosen, if it was.
+    zeros: Option<Zeros>,
     owners: usize,
     sizes: Sizes,
     images: Images<'a>,
@@ -214,10 +205,10 @@ impl<'a, M: AsRef<[Line]> + AsMut<[Line]>> Trainer<'a, M> {
         }
         Layout::new(&sizes).initialise(memory.as_mut(), config.seed);
         let images = images.skip(config.validation);
-        let mut trainer = Trainer {
+        Ok(Trainer {
             config,
-            isa: Isa::Reference,
-            zeros: Zeros::LeftOut,
+            isa: Isa::best(),
+            zeros: None,
             owners: sizes.useful_owners(),
             sizes,
             images,
@@ -225,20 +216,23 @@ impl<'a, M: AsRef<[Line]> + AsMut<[Line]>> Trainer<'a, M> {
             step: 0,
             condition: Condition::Good,
             memory,
-        };
-        trainer.set_isa(Isa::best());
-        Ok(trainer)
+        })
     }
 
-    /// Chooses the backend. The bits are the same; `reference` also keeps zeros, by definition.
+    /// Chooses the backend. The bits are the same.
     pub fn set_isa(&mut self, isa: Isa) {
         self.isa = isa;
-        self.zeros = if isa == Isa::Reference { Zeros::Kept } else { Zeros::LeftOut };
     }
 
-    /// Chooses what becomes of zero terms, to measure what leaving them out gains.
+    /// Chooses what becomes of zero terms, on any backend, to measure what leaving them out gains. Unless it is chosen,
+    /// `reference` keeps them, by definition, and the others leave them out.
     pub fn set_zeros(&mut self, zeros: Zeros) {
-        self.zeros = zeros;
+        self.zeros = Some(zeros);
+    }
+
+    fn zeros(&self) -> Zeros {
+        let by_definition = if self.isa == Isa::Reference { Zeros::Kept } else { Zeros::LeftOut };
+        self.zeros.unwrap_or(by_definition)
     }
 
     /// One step: both gradients from the parameters before it, then both updates. Allocates nothing on its own (a team may,
@@ -291,10 +285,10 @@ impl<'a, M: AsRef<[Line]> + AsMut<[Line]>> Trainer<'a, M> {
         }
         let n = self.useful_workers(team.workers());
         let (meeting, diverged) = (Meeting::new(n), AtomicBool::new(false));
-        let run = Run {
+        let run = Common {
             config: &self.config,
             images: self.images,
-            ops: Ops { isa: self.isa, zeros: self.zeros, watch },
+            ops: Ops { isa: self.isa, zeros: self.zeros(), watch },
             meeting: &meeting,
             diverged: &diverged,
             first: self.step + 1,
@@ -386,6 +380,10 @@ impl<'a, M: AsRef<[Line]>> Trainer<'a, M> {
     pub fn steps_done(&self) -> u64 {
         self.step
     }
+    /// Bytes of the arena.
+    pub fn arena_bytes(&self) -> usize {
+        size_of_val(self.memory.as_ref())
+    }
     /// Pixels per image.
     pub fn image_size(&self) -> usize {
         self.sizes.pixels
@@ -425,8 +423,9 @@ impl<'a, M: AsRef<[Line]>> Trainer<'a, M> {
         Ok(())
     }
 
-    /// The discriminator's mean probability of a real image being real, and of a generated one, in the last step,
-    /// before its update: mean σ(logit), ascending adds in f64, rounded once.
+    /// The discriminator's mean probability of a real image being real, and of a generated one, in the last step that this
+    /// trainer took, before its update: mean σ(logit), ascending adds in f64, rounded once. ½ before the first step, whose
+    /// logits are 0.
     ///
     /// # Errors
     /// [`Error::Diverged`] after divergence.

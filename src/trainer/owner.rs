@@ -4,7 +4,6 @@
 use core::ops::ControlFlow;
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use super::StepStats;
 use crate::config::Config;
 use crate::data::Images;
 use crate::data::batches::Epoch;
@@ -18,9 +17,20 @@ use crate::model::update::Adam;
 use crate::model::{discriminator, generator};
 use crate::parallel::{Meeting, Stopped};
 
+/// What a step reports.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StepStats {
+    /// The step, counted from 1.
+    pub step: u64,
+    /// Mean of −log D(G(z)) before the step's update.
+    pub generator_loss: f32,
+    /// Mean of −log D(x) − log(1 − D(G(z))) before the step's update.
+    pub discriminator_loss: f32,
+}
+
 /// What the owners of a run have in common.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Run<'a> {
+pub(super) struct Common<'a> {
     pub config: &'a Config,
     pub images: Images<'a>,
     pub ops: Ops<'a>,
@@ -48,7 +58,7 @@ struct Relays<'a> {
 /// An owner of pixels: everything about them lies in memory of its own.
 #[derive(Debug)]
 pub(super) struct Owner<'a> {
-    run: &'a Run<'a>,
+    run: &'a Common<'a>,
     /// Whether it is in the first half of the chains: see [`Owner::step`].
     early: bool,
     generator: generator::Output<'a>,
@@ -76,7 +86,7 @@ impl Owner<'_> {
     }
 
     fn steps(&mut self) -> Result<(), Stopped> {
-        let Run { config, diverged, first, .. } = *self.run;
+        let Common { config, diverged, first, .. } = *self.run;
         self.ends.announce(self.run, Some(first), &mut self.relays.batch)?;
         loop {
             let t = first + self.done;
@@ -179,7 +189,7 @@ impl Ends<'_> {
     /// Announces the images of step `next`, or that there is none: then those of the last step stay where they are.
     fn announce(
         &mut self,
-        run: &Run<'_>,
+        run: &Common<'_>,
         next: Option<u64>,
         batch: &mut Seat<'_, u32>,
     ) -> Result<(), Stopped> {
@@ -194,7 +204,13 @@ impl Ends<'_> {
     }
 
     /// z, h = relu(z·W1 + b1), and a copy of V2.
-    fn begin(&mut self, run: &Run<'_>, t: u64, h: &mut Seat<'_>, v2: &mut Seat<'_>) -> Result<(), Stopped> {
+    fn begin(
+        &mut self,
+        run: &Common<'_>,
+        t: u64,
+        h: &mut Seat<'_>,
+        v2: &mut Seat<'_>,
+    ) -> Result<(), Stopped> {
         let Some(last) = &mut self.0 else { return Ok(()) };
         h.write(|_, h| last.generator.forward(&run.ops, run.config.seed, t, h))?;
         v2.write(|_, v2| copy(last.discriminator.weight_t.p.view(), v2))
@@ -218,7 +234,7 @@ impl Ends<'_> {
     /// error.
     fn post_fake(
         &mut self,
-        run: &Run<'_>,
+        run: &Common<'_>,
         t: u64,
         d_f: &mut Seat<'_>,
         batch: &mut Seat<'_, u32>,
@@ -268,7 +284,7 @@ fn copy(from: Mat<'_>, mut to: MatMut<'_>) {
 
 /// The arena of a run, with everything that is not about single pixels in its place.
 pub(super) struct Shares<'a> {
-    run: &'a Run<'a>,
+    run: &'a Common<'a>,
     sizes: Sizes,
     owners: usize,
     generator_weight: TensorMut<'a>,
@@ -284,7 +300,7 @@ pub(super) struct Shares<'a> {
 impl<'a> Shares<'a> {
     /// Shares out `memory` among so many owners.
     pub fn new(
-        run: &'a Run<'a>,
+        run: &'a Common<'a>,
         sizes: &Sizes,
         owners: usize,
         memory: &'a mut [Line],

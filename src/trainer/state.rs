@@ -3,27 +3,15 @@
 //! Canonical form, little-endian: the step as u64; all parameters; all first moments; all second moments; each G before
 //! D, layer by layer, weight before bias, row-major. The digest of a state is the SHA-256 of that.
 
-use core::fmt;
-
 use sha2::{Digest as _, Sha256};
 
 use crate::config::MAX_STEPS;
+use crate::digest::Digest;
 use crate::error::Error;
 use crate::kernels::tiles::Line;
 use crate::model::layout::Layout;
 use crate::model::sizes::Sizes;
 use crate::model::tensor::{Part, Tensor};
-
-/// SHA-256 of a state or of data; displays as `sha256:` and hexadecimal digits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Digest(pub [u8; 32]);
-
-impl fmt::Display for Digest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("sha256:")?;
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
 
 /// Bytes of the canonical form.
 pub(super) fn length(sizes: &Sizes) -> usize {

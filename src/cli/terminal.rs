@@ -1,0 +1,159 @@
+//! What a person sees: results on stdout, bars, notes, numbers, pictures.
+
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+use console::Term;
+use duel::Error;
+use duel::export::grid::Canvas;
+use duel::run::Observer;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// Results, on stdout.
+pub fn print(text: &str) -> Result<(), Error> {
+    let mut stdout = std::io::stdout().lock();
+    stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+        .map_err(|error| Error::io("stdout", error))
+}
+
+/// 70000 as 70,000.
+pub fn grouped(n: u64) -> String {
+    let digits = n.to_string();
+    let mut text = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// How far something is: a bar on a terminal, else a line every ten seconds. What is quick shows nothing.
+#[derive(Debug)]
+pub struct Progress {
+    bar: ProgressBar,
+    /// What is done with a step.
+    verb: &'static str,
+    started: Instant,
+    /// The step that it began at, and when a line was last written.
+    from: std::sync::Mutex<(u64, Duration)>,
+}
+
+impl Progress {
+    /// Steps that are trained, or `recomputed`; [`Observer::begin`] says how many.
+    pub fn of(verb: &'static str) -> Progress {
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
+        bar.set_style(
+            ProgressStyle::with_template("{bar:30} {human_pos}/{human_len} · {per_sec} · {eta} left {msg}")
+                .expect("the template is fixed"),
+        );
+        Progress { bar, verb, started: Instant::now(), from: Default::default() }
+    }
+
+    /// So many steps, of which `from` are done.
+    pub fn start(&self, from: u64, steps: u64) {
+        if Term::stderr().is_term() && steps - from > 200 {
+            self.bar.set_draw_target(ProgressDrawTarget::stderr());
+        }
+        self.bar.set_length(steps);
+        self.bar.set_position(from);
+        self.bar.reset_eta();
+        if let Ok(mut state) = self.from.lock() {
+            state.0 = from;
+        }
+    }
+
+    /// `done` steps are done; a bar shows `message`.
+    pub fn at(&self, done: u64, message: impl FnOnce() -> String) {
+        if !self.bar.is_hidden() {
+            if done % 50 == 0 {
+                self.bar.set_message(message());
+            }
+            return self.bar.set_position(done);
+        }
+        self.bar.set_position(done);
+        let elapsed = self.started.elapsed();
+        if let Ok(mut state) = self.from.try_lock()
+            && elapsed.saturating_sub(state.1) > Duration::from_secs(10)
+        {
+            state.1 = elapsed;
+            let all = self.bar.length().unwrap_or(0);
+            let rate = (done - state.0) as f64 / elapsed.as_secs_f64();
+            let left = all.saturating_sub(done) as f64 / rate;
+            let (done, all) = (grouped(done), grouped(all));
+            note!("{done} of {all} steps {} · {rate:.0} steps/s · {left:.0} s left", self.verb);
+        }
+    }
+
+    /// Prints without disturbing the bar.
+    pub fn suspend<R>(&self, print: impl FnOnce() -> R) -> R {
+        self.bar.suspend(print)
+    }
+}
+
+impl Observer for Progress {
+    fn note(&self, text: &str) {
+        self.suspend(|| note!("{text}"));
+    }
+    fn begin(&self, steps: u64) {
+        self.start(0, steps);
+    }
+    fn step(&self) {
+        self.bar.inc(1);
+        if self.bar.is_hidden() {
+            self.at(self.bar.position(), String::new);
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+/// The canvas as lines for `term`, shrunk by a whole factor to its width; nothing where it cannot be shown.
+pub fn half_blocks(canvas: &Canvas, term: &Term) -> Option<String> {
+    if !term.is_term() || !term.features().wants_emoji() && !term.features().colors_supported() {
+        return None;
+    }
+    let (_, columns) = term.size_checked()?;
+    let factor = canvas.width.div_ceil((columns as usize).clamp(1, 100));
+    let (width, height) = (canvas.width / factor, canvas.height / factor);
+    let coloured =
+        term.features().colors_supported() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
+    let grey = |x: usize, y: usize| -> u32 {
+        if y >= height {
+            return 255;
+        }
+        let rows = y * factor..(y + 1) * factor;
+        let sum: u32 = rows
+            .flat_map(|y| &canvas.pixels[y * canvas.width + x * factor..][..factor])
+            .map(|&pixel| pixel as u32)
+            .sum();
+        sum / (factor * factor) as u32
+    };
+    let mut text = String::new();
+    for y in (0..height).step_by(2) {
+        for x in 0..width {
+            let (top, bottom) = (grey(x, y), grey(x, y + 1));
+            if coloured {
+                // The 24 greys of the 256 colours.
+                let (top, bottom) = (232 + top * 23 / 255, 232 + bottom * 23 / 255);
+                text.push_str(&format!("\x1b[38;5;{top};48;5;{bottom}m▀"));
+            } else {
+                text.push(match (top < 128, bottom < 128) {
+                    (true, true) => '█',
+                    (true, false) => '▀',
+                    (false, true) => '▄',
+                    (false, false) => ' ',
+                });
+            }
+        }
+        text.push_str(if coloured { "\x1b[0m\n" } else { "\n" });
+    }
+    Some(text)
+}

@@ -1,0 +1,17 @@
+//! What operations that take long tell their host while they go on. Uses nothing of the crate.
+
+/// Listens to an operation, from any thread. `()` does not listen.
+pub trait Observer: Sync {
+    /// Something that a person should know, such as a file that was passed over.
+    fn note(&self, text: &str) {
+        let _ = text;
+    }
+    /// So many steps will be trained.
+    fn begin(&self, steps: u64) {
+        let _ = steps;
+    }
+    /// One of them is done.
+    fn step(&self) {}
+}
+
+impl Observer for () {}

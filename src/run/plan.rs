@@ -1,0 +1,253 @@
+//! What a run is to do: its settings as they are given (flags, a file), and what they come to. Flag goes before file, file
+//! before default. Uses [`config`](crate::config) and [`settings`](mod@crate::settings).
+
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use crate::config::{Config, MAX_STEPS};
+use crate::error::Error;
+use crate::settings::{About, Kind, Value, settings};
+
+/// Steps between canvases.
+pub const CANVAS_EVERY: u64 = 2_000;
+
+impl Value for PathBuf {
+    const KIND: Kind = Kind::Text;
+    fn read(text: &str) -> Option<Self> {
+        Some(text.into())
+    }
+    fn write(&self, to: &mut dyn fmt::Write) -> fmt::Result {
+        to.write_str(self.to_str().ok_or(fmt::Error)?)
+    }
+}
+
+impl Value for Vec<u64> {
+    const KIND: Kind = Kind::Integers;
+    fn read(text: &str) -> Option<Self> {
+        text.split(',').filter(|_| !text.is_empty()).map(|number| number.trim().parse().ok()).collect()
+    }
+    fn write(&self, to: &mut dyn fmt::Write) -> fmt::Result {
+        let numbers: Vec<String> = self.iter().map(u64::to_string).collect();
+        to.write_str(&numbers.join(","))
+    }
+}
+
+settings! {
+    /// The settings that no bit depends on: where the data are, when a run ends, what it writes when.
+    #[derive(Clone, Debug, PartialEq)]
+    pub struct Schedule {
+        /// Folder of the data set: train-images-idx3-ubyte, plain or .gz
+        data: PathBuf = "data".into(), "DIR", .., "expected a path in UTF-8: it goes into config.toml";
+        /// Steps to train
+        steps: u64 = 70_000, "N", 0..=MAX_STEPS, "expected 0 to 2^47";
+        /// Print the losses every N steps, and at step 1
+        report_every: u64 = 2_000, "N", 1.., "expected 1 or more";
+        /// Write a checkpoint every N steps; 0: only at the end
+        checkpoint_every: u64 = 2_000, "N", .., "expected a number, 0 or above";
+        /// Keep the last K checkpoints; 0: all
+        keep_last: usize = 0, "K", .., "expected a number, 0 or above";
+        /// Log the state's digest at these steps too
+        digest_at: Vec<u64> = Vec::new(), "N,N,…", .., "expected steps, with commas between them";
+    }
+}
+
+/// What a run is to do, every setting decided.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Plan {
+    /// What the bits depend on.
+    pub config: Config,
+    /// What they do not depend on.
+    pub schedule: Schedule,
+}
+
+/// What a step leaves behind in the folder of its run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Leaves {
+    /// An entry of the log.
+    pub entry: bool,
+    /// The state's digest in that entry.
+    pub digest: bool,
+    /// A canvas.
+    pub canvas: bool,
+    /// A checkpoint.
+    pub checkpoint: bool,
+}
+
+impl Leaves {
+    /// Whether it is anything.
+    pub fn any(self) -> bool {
+        self.entry || self.canvas || self.checkpoint
+    }
+}
+
+impl Plan {
+    /// Decides what is not set, and checks.
+    ///
+    /// # Errors
+    /// Where a value is refused: [`Error::Usage`] naming the flag, or [`Error::Input`] naming file, line and key.
+    pub fn new(settings: &Settings) -> Result<Plan, Error> {
+        let mut plan = Plan::default();
+        for Given { name, text, source } in &settings.0 {
+            plan.set(name, text).map_err(|error| match (error, source) {
+                (Error::Usage { setting, problem }, None) => {
+                    Error::usage(format!("--{setting}"), format!("{problem}, not {text}"))
+                }
+                (Error::Usage { setting, problem }, Some((file, line))) => Error::input(
+                    file.display().to_string(),
+                    format!("line {line}: {setting}: {problem}, not {text}"),
+                ),
+                (other, _) => other,
+            })?;
+        }
+        Ok(plan)
+    }
+
+    /// Sets what is called `name` from text.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] if nothing is called so, or it cannot have that value.
+    pub fn set(&mut self, name: &str, text: &str) -> Result<(), Error> {
+        if self.schedule.set(name, text)? || self.config.set(name, text)? {
+            return Ok(());
+        }
+        Err(Error::usage(name.to_string(), format!("no such setting, expected one of {}", names())))
+    }
+
+    /// Every setting, with its value as text.
+    pub fn values(&self) -> Vec<(&'static About, String)> {
+        let schedule = Schedule::SETTINGS.iter().map(|setting| (&setting.about, setting.get(&self.schedule)));
+        let config = Config::SETTINGS.iter().map(|setting| (&setting.about, setting.get(&self.config)));
+        schedule.chain(config).collect()
+    }
+
+    /// The text of a TOML file that repeats the run.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] if a setting is out of range.
+    pub fn text(&self) -> Result<String, Error> {
+        self.schedule.validate()?;
+        self.config.validate()?;
+        if self.schedule.data.to_str().is_none() {
+            return Err(Error::usage("data", "expected a path in UTF-8: it goes into config.toml"));
+        }
+        let lines = self.values().into_iter().map(|(about, text)| {
+            let value = match about.kind {
+                Kind::Float if !text.contains('.') => text + ".0",
+                Kind::Integer | Kind::Float => text,
+                Kind::Text => toml::Value::String(text).to_string(),
+                Kind::Integers => format!("[{}]", text.replace(',', ", ")),
+            };
+            format!("{} = {value}\n", about.name)
+        });
+        Ok(lines.collect())
+    }
+
+    /// Whether the losses of `step` are reported to a person.
+    pub fn reports(&self, step: u64) -> bool {
+        step == 1 || step.is_multiple_of(self.schedule.report_every)
+    }
+
+    /// What `step` leaves behind; `stopped` if the run was stopped after it: a stop leaves what the end would, but for the
+    /// canvas.
+    pub fn leaves(&self, step: u64, stopped: bool) -> Leaves {
+        let Schedule { steps, checkpoint_every, ref digest_at, .. } = self.schedule;
+        let kept = step == steps || checkpoint_every != 0 && step.is_multiple_of(checkpoint_every);
+        let checkpoint = kept || stopped;
+        let digest = checkpoint || digest_at.contains(&step);
+        Leaves {
+            entry: step > 0 && (digest || self.reports(step)),
+            digest,
+            canvas: step == steps || step > 0 && step.is_multiple_of(CANVAS_EVERY),
+            checkpoint,
+        }
+    }
+}
+
+fn names() -> String {
+    Plan::default().values().iter().map(|(about, _)| about.name).collect::<Vec<_>>().join(", ")
+}
+
+/// A value as it was given.
+#[derive(Clone, Debug)]
+struct Given {
+    name: &'static str,
+    text: String,
+    /// The file and its line; none if it was a flag.
+    source: Option<(PathBuf, usize)>,
+}
+
+/// Settings as given. What is not among them has its default.
+#[derive(Clone, Debug, Default)]
+pub struct Settings(Vec<Given>);
+
+impl Settings {
+    /// Adds the value of a flag.
+    pub fn flag(&mut self, about: &'static About, text: String) {
+        self.0.push(Given { name: about.name, text, source: None });
+    }
+
+    /// These settings, and those of `file` where nothing is set.
+    pub fn or(mut self, file: Settings) -> Settings {
+        let new = file.0.into_iter().filter(|given| self.0.iter().all(|own| own.name != given.name));
+        let new: Vec<Given> = new.collect();
+        self.0.extend(new);
+        self
+    }
+
+    /// Reads a TOML file.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if it cannot be read, [`Error::Input`] naming the line if it is malformed, or has a key that is no
+    /// setting, or a value of another type.
+    pub fn read(path: &Path) -> Result<Settings, Error> {
+        let bad = |problem: String| Error::input(path.display().to_string(), problem);
+        let text = fs::read_to_string(path).map_err(|error| match error.kind() {
+            std::io::ErrorKind::InvalidData => bad("not a text file".to_string()),
+            _ => Error::io(path, error),
+        })?;
+        let line = |at: usize| text[..at].matches('\n').count() + 1;
+        let table = DeTable::parse(&text).map_err(|error| {
+            let line = error.span().map_or(1, |span| line(span.start));
+            bad(format!("line {line}: {}", error.message().replace('\n', " ")))
+        })?;
+        let abouts = Plan::default().values();
+        let mut settings = Vec::new();
+        for (key, value) in table.get_ref() {
+            let (name, line) = (key.get_ref(), line(key.span().start));
+            let Some((about, _)) = abouts.iter().find(|(about, _)| about.name == *name) else {
+                return Err(bad(format!(
+                    "line {line}: unknown setting `{name}`, expected one of {}",
+                    names()
+                )));
+            };
+            let value = plain(value.get_ref(), about.kind);
+            let text = value.ok_or_else(|| bad(format!("line {line}: {name}: {}", about.expected)))?;
+            settings.push(Given { name: about.name, text, source: Some((path.to_path_buf(), line)) });
+        }
+        Ok(Settings(settings))
+    }
+}
+
+/// A TOML value of this kind as the text of a flag.
+fn plain(value: &DeValue<'_>, kind: Kind) -> Option<String> {
+    match (value, kind) {
+        (DeValue::Integer(number), Kind::Integer | Kind::Float) if number.radix() == 10 => {
+            Some(number.as_str().to_string())
+        }
+        (DeValue::Integer(number), Kind::Integer) => {
+            Some(u64::from_str_radix(number.as_str(), number.radix()).ok()?.to_string())
+        }
+        (DeValue::Float(number), Kind::Float) => Some(number.as_str().to_string()),
+        (DeValue::String(text), Kind::Text) => Some(text.to_string()),
+        (DeValue::Array(numbers), Kind::Integers) => {
+            let numbers: Option<Vec<String>> =
+                numbers.iter().map(|number: &Spanned<_>| plain(number.get_ref(), Kind::Integer)).collect();
+            Some(numbers?.join(","))
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,210 @@
+//! A run as its folder tells it, and its state after any step: what was not saved is trained again from the checkpoint before
+//! it. Uses `plan`, `manifest`, `folder` and `record`.
+
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use super::Observer;
+use super::folder::{Folder, read_checkpoint};
+use super::manifest::Manifest;
+use super::plan::Plan;
+use super::record::Owned;
+use crate::error::Error;
+use crate::export::safetensors::Checkpoint;
+use crate::kernels::Isa;
+use crate::parallel::Team;
+use crate::{BITS_VERSION, Dataset, Trainer};
+
+/// What an argument names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Named {
+    /// A run's folder.
+    Run(PathBuf),
+    /// A run's folder and a step.
+    Step(PathBuf, u64),
+    /// A checkpoint.
+    State(PathBuf),
+}
+
+impl Named {
+    /// RUN, RUN@STEP or STATE. What exists under the whole name is that.
+    pub fn parse(argument: &Path) -> Named {
+        let step = argument.to_str().and_then(|text| text.rsplit_once('@'));
+        let step = step.and_then(|(run, step)| Some((PathBuf::from(run), step.parse().ok()?)));
+        match step {
+            _ if argument.is_dir() => Named::Run(argument.to_path_buf()),
+            Some((run, step)) if !argument.exists() => Named::Step(run, step),
+            _ => Named::State(argument.to_path_buf()),
+        }
+    }
+
+    /// The data set: that in `folder`, else that of the run, else that of the folder `data`.
+    ///
+    /// # Errors
+    /// As [`Recorded::data`].
+    pub fn dataset(&self, folder: Option<&Path>) -> Result<Dataset, Error> {
+        match self {
+            Named::Run(run) | Named::Step(run, _) => Recorded::open(run)?.data(folder),
+            Named::State(_) => Dataset::open(folder.unwrap_or(Path::new("data"))),
+        }
+    }
+
+    /// The state, and its name for people. `folder` has the data set, unless it is where the run's settings say.
+    ///
+    /// # Errors
+    /// [`Error::Input`] if no good checkpoint leads there, [`Error::Usage`] if the run has no such step; and those of
+    /// training.
+    pub fn state(
+        &self,
+        folder: Option<&Path>,
+        isa: Isa,
+        team: &impl Team,
+        observer: &dyn Observer,
+    ) -> Result<(String, Checkpoint), Error> {
+        match self {
+            Named::State(path) => Ok((path.display().to_string(), read_checkpoint(path)?)),
+            Named::Run(path) => match Folder::new(path).newest_checkpoint(u64::MAX, observer)? {
+                Some((file, checkpoint)) => Ok((file.display().to_string(), checkpoint)),
+                None => Err(Error::input(path.display().to_string(), "has no good checkpoint")),
+            },
+            Named::Step(path, step) => {
+                let name = format!("{}@{step}", path.display());
+                let run = Recorded::open(path)?;
+                if *step > run.plan.schedule.steps {
+                    let problem = format!("expected a step of the run, 0 to {}", run.plan.schedule.steps);
+                    return Err(Error::usage(name, problem));
+                }
+                let start = match run.checkpoint_before(*step, observer)? {
+                    Some(checkpoint) if checkpoint.step == *step => return Ok((name, checkpoint)),
+                    start => start,
+                };
+                let data = run.data(folder)?;
+                let mut trainer = run.trainer(&data, start.as_ref(), isa)?;
+                observer.begin(step - trainer.steps_done());
+                forward(&mut trainer, *step, team, observer)?;
+                Ok((name, Checkpoint::of(&trainer, data.digest())?))
+            }
+        }
+    }
+}
+
+/// Trains up to `step`.
+///
+/// # Errors
+/// As [`Trainer::run`].
+pub fn forward(
+    trainer: &mut Owned<'_>,
+    step: u64,
+    team: &impl Team,
+    observer: &dyn Observer,
+) -> Result<(), Error> {
+    let steps = step.saturating_sub(trainer.steps_done());
+    trainer.run(team, steps, |_| {
+        observer.step();
+        ControlFlow::Continue(())
+    })
+}
+
+/// A run as its folder tells it.
+#[derive(Clone, Debug)]
+pub struct Recorded {
+    /// The folder.
+    pub folder: Folder,
+    /// Its settings.
+    pub plan: Plan,
+    /// What ran, if there is a whole manifest.
+    pub manifest: Option<Manifest>,
+}
+
+impl Recorded {
+    /// Reads settings and manifest.
+    ///
+    /// # Errors
+    /// As [`Folder::read_settings`] and [`Plan::new`].
+    pub fn open(path: &Path) -> Result<Recorded, Error> {
+        let folder = Folder::new(path);
+        let plan = Plan::new(&folder.read_settings()?)?;
+        Ok(Recorded { manifest: folder.read_manifest(), folder, plan })
+    }
+
+    /// The name of its folder.
+    pub fn name(&self) -> String {
+        self.folder.path().display().to_string()
+    }
+
+    /// Its data, from `folder` or from where its settings say.
+    ///
+    /// # Errors
+    /// As [`Dataset::open`]; [`Error::Input`] if they are not those that it trained on.
+    pub fn data(&self, folder: Option<&Path>) -> Result<Dataset, Error> {
+        let folder = folder.unwrap_or(&self.plan.schedule.data);
+        let data = Dataset::open(folder)?;
+        match &self.manifest {
+            Some(manifest) if manifest.run.data_digest != data.digest() => {
+                let (is, wanted) = (data.digest(), manifest.run.data_digest);
+                let problem = format!("its digest is {is}, the run's {wanted}");
+                Err(Error::input(folder.display().to_string(), problem))
+            }
+            _ => Ok(data),
+        }
+    }
+
+    /// The last good checkpoint that is not after `step`; none means the start.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if a file cannot be read.
+    pub fn checkpoint_before(&self, step: u64, observer: &dyn Observer) -> Result<Option<Checkpoint>, Error> {
+        Ok(self.folder.newest_checkpoint(step, observer)?.map(|(_, checkpoint)| checkpoint))
+    }
+
+    /// A trainer at `start`, or at step 0.
+    ///
+    /// # Errors
+    /// [`Error::Input`] if settings, data and checkpoint do not belong together, or the bits are of another version.
+    pub fn trainer<'a>(
+        &self,
+        data: &'a Dataset,
+        start: Option<&Checkpoint>,
+        isa: Isa,
+    ) -> Result<Owned<'a>, Error> {
+        let refused = |problem: String| Err(Error::input(self.name(), problem));
+        let mut trainer = Trainer::new(self.plan.config.clone(), data.images())?;
+        trainer.set_isa(isa);
+        match (start, &self.manifest) {
+            (Some(start), _) if start.config != self.plan.config => {
+                return refused(format!(
+                    "its config.toml is not that of its checkpoint of step {}",
+                    start.step
+                ));
+            }
+            (Some(start), _) if start.data_digest != data.digest() => {
+                return refused(format!("its data are not those of its checkpoint of step {}", start.step));
+            }
+            (Some(start), _) => trainer.load(&start.state)?,
+            (None, Some(manifest)) if manifest.run.bits_version != BITS_VERSION => {
+                let version = manifest.run.bits_version;
+                return refused(format!("bits_version is {version}, this program's {BITS_VERSION}"));
+            }
+            (None, _) => {}
+        }
+        Ok(trainer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_after_the_last_at_sign_is_a_step_unless_there_is_such_a_file() {
+        let step = |run: &str, step| Named::Step(run.into(), step);
+        assert_eq!(Named::parse(Path::new("runs/a@31337")), step("runs/a", 31_337));
+        assert_eq!(Named::parse(Path::new("runs/a@b@7")), step("runs/a@b", 7));
+        assert_eq!(Named::parse(Path::new("runs/a@b")), Named::State("runs/a@b".into()));
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a@7");
+        assert_eq!(Named::parse(&path), Named::Step(folder.path().join("a"), 7));
+        std::fs::create_dir(&path).unwrap();
+        assert_eq!(Named::parse(&path), Named::Run(path));
+    }
+}
