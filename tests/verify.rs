@@ -11,7 +11,6 @@ use duel::Digest;
 use duel::data::batches::Epoch;
 use duel::export::safetensors::Checkpoint;
 use program::{digest, done, duel, refused, run, signal, small, small_data, text};
-use sha2::Digest as _;
 
 /// A run of 60 steps with a checkpoint every 20 and a digest at every step.
 fn recorded(dir: &Path, name: &str, more: &[&str]) {
@@ -196,12 +195,13 @@ fn a_forgery_that_agrees_with_itself_is_caught_by_training_again() {
     let forge = |folder: &Path| {
         let path = folder.join("checkpoints/step_00000060.safetensors");
         let mut checkpoint = Checkpoint::decode(&fs::read(&path).unwrap(), "it").unwrap();
-        let digest = checkpoint.state_digest.clone();
+        let digest = checkpoint.state_digest.to_string();
         checkpoint.state[100] ^= 1;
-        checkpoint.state_digest = Digest(sha2::Sha256::digest(&checkpoint.state).into()).to_string();
+        checkpoint.state_digest = Digest::of(&checkpoint.state);
+        let forged = checkpoint.state_digest.to_string();
         fs::write(path, checkpoint.encode()).unwrap();
-        replace(&folder.join("metrics.jsonl"), &digest, &checkpoint.state_digest);
-        replace(&folder.join("manifest.json"), &digest, &checkpoint.state_digest);
+        replace(&folder.join("metrics.jsonl"), &digest, &forged);
+        replace(&folder.join("manifest.json"), &digest, &forged);
     };
     caught(dir, forge, 7, &["step 60", "expected"]);
     // Another seed's run under this one's settings.
@@ -402,7 +402,7 @@ fn a_log_that_lies_is_not_a_difference_of_the_runs() {
     recorded(dir, "run", &[]);
     copy(&dir.join("run"), &dir.join("liar"));
     let true_digest = logged(&dir.join("run"), 33);
-    let lie = Digest(sha2::Sha256::digest(b"lie").into()).to_string();
+    let lie = Digest::of(b"lie").to_string();
     replace(&dir.join("liar/metrics.jsonl"), &true_digest, &lie);
     let output = run(dir, &["diff", "run", "liar"]);
     assert_eq!(output.status.code(), Some(1));

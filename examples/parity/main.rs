@@ -12,7 +12,7 @@ use std::path::Path;
 
 use duel::export::safetensors::Checkpoint;
 use duel::kernels::tiles::Mat;
-use duel::{Config, Dataset, Digest, Part, Serial, Tensor, Trainer};
+use duel::{Config, Dataset, Part, Serial, Tensor, Trainer};
 use safetensors::tensor::{Dtype, TensorView};
 
 /// Steps in the file.

@@ -40,7 +40,7 @@
 //! - [`log`]: metrics.jsonl
 //! - [`manifest`]: manifest.json
 //! - [`folder`]: names, reading, and the right to write
-//! - [`mod@record`]: what a step leaves behind
+//! - [`record`](mod@record): what a step leaves behind
 //! - [`recorded`]: a run as its folder tells it, and its state after any step
 //! - [`training`]: new runs, and going on with old ones
 //! - [`audit`]: a folder against its own settings
