@@ -105,3 +105,8 @@ pub use trainer::{LastStep, Phase, Sampler, StepStats, Trainer, Watch, Work, Zer
 
 /// The version of the bits: it rises whenever the state after some step changes.
 pub const BITS_VERSION: u32 = 1;
+
+/// The examples of README.md are compiled with the docs' own.
+#[cfg(all(doctest, feature = "run"))]
+#[doc = include_str!("../README.md")]
+pub struct Readme;

@@ -152,6 +152,22 @@ fn bad_data_are_refused_with_3_and_missing_data_with_4() {
 }
 
 #[test]
+fn data_are_called_mnist_only_if_they_are() {
+    let dir = tempfile::tempdir().unwrap();
+    // As many images of the same size, all black.
+    let folder = data(dir.path(), "data", &idx(0x803, 60_000, 28, 28, 0));
+    let file = fs::File::options().write(true).open(folder.join("train-images-idx3-ubyte")).unwrap();
+    file.set_len(16 + 60_000 * 784).unwrap();
+    let said = |data: &str, out: &str| {
+        let output = train(dir.path(), &["--data", data, "--steps", "0", "--out", out]);
+        String::from_utf8(output.stderr).unwrap()
+    };
+    assert!(said("data", "others").starts_with("data, 55,000 images"));
+    let mnist = Path::new(env!("CARGO_MANIFEST_DIR")).join("data");
+    assert!(said(mnist.to_str().unwrap(), "mnist").starts_with("MNIST, 55,000 images"));
+}
+
+#[test]
 fn bad_settings_are_refused_with_2() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();

@@ -274,6 +274,36 @@ fn another_config_data_set_or_version_is_refused_by_name() {
 }
 
 #[test]
+fn a_checkpoint_under_the_name_of_another_step_is_passed_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    small_data(dir);
+    let train = |out, steps, more: &[&str]| {
+        let settings = ["--checkpoint-every", "10", "--steps", steps, "--out", out];
+        run(dir, &small(&[&settings, more].concat()))
+    };
+    let straight = digest(&done(train("straight", "60", &[])));
+    done(train("run", "40", &[]));
+    let kept = dir.join("run/checkpoints");
+    let misnamed = kept.join("step_00000099.safetensors");
+    fs::copy(kept.join("step_00000010.safetensors"), &misnamed).unwrap();
+    // Of every command that looks for the newest one.
+    let exported = run(dir, &["export", "run", "--out", "newest.safetensors"]);
+    assert!(text(&exported.stderr).contains("step_00000040"), "{}", text(&exported.stderr));
+    refused(run(dir, &["inspect", misnamed.to_str().unwrap()]), 3, &["step_00000099", "holds step 10"]);
+    let resume = ["train", "--resume", misnamed.to_str().unwrap()];
+    refused(run(dir, &resume), 3, &["step_00000099", "holds step 10"]);
+    assert_eq!(steps_kept(&dir.join("run")), [10, 20, 30, 40, 99]);
+    let output = train("run", "60", &["--resume", "auto"]);
+    let said = text(&output.stderr);
+    assert!(said.contains("passed over a bad checkpoint") && said.contains("holds step 10"), "{said}");
+    assert!(said.contains("from 40 on"), "{said}");
+    assert_eq!(digest(&done(output)), straight);
+    assert_eq!(steps_kept(&dir.join("run")), [10, 20, 30, 40, 50, 60]);
+    assert_eq!(log(&dir.join("run")), log(&dir.join("straight")));
+}
+
+#[test]
 fn the_settings_of_a_run_repeat_it_and_flags_go_before_them() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();

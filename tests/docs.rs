@@ -1,0 +1,86 @@
+//! The documents say what is so: their digests are those of `golden`, their links lead somewhere, the README is one page.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use duel::golden::{DEFAULT_RUN, REAL_SHAPE, SMALL_NETS};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The documents: name and text.
+fn documents() -> Vec<(PathBuf, String)> {
+    let mut files: Vec<PathBuf> =
+        ["README.md", "CHANGELOG.md", "data/README.md", "fuzz/README.md"].map(PathBuf::from).into();
+    let docs = fs::read_dir(root().join("docs")).unwrap();
+    files.extend(docs.map(|entry| Path::new("docs").join(entry.unwrap().file_name())));
+    files.into_iter().map(|file| (file.clone(), fs::read_to_string(root().join(&file)).unwrap())).collect()
+}
+
+/// Steps and digests of the rows of tables that have both, in order.
+fn rows(text: &str) -> Vec<(u64, String)> {
+    let rows = text.lines().filter_map(|line| {
+        let mut cells: Vec<&str> = line.strip_prefix('|')?.split('|').map(str::trim).collect();
+        cells.retain(|cell| !cell.is_empty());
+        let [.., step, digest] = cells[..] else { return None };
+        let digest = digest.strip_prefix("`sha256:")?.strip_suffix('`')?;
+        Some((step.replace(',', "").parse().ok()?, format!("sha256:{digest}")))
+    });
+    rows.collect()
+}
+
+#[test]
+fn tables_of_digests_are_those_of_golden() {
+    let of = |name: &str| rows(&fs::read_to_string(root().join(name)).unwrap());
+    let text = |(step, digest): &(u64, duel::Digest)| (*step, digest.to_string());
+    let run: Vec<_> = DEFAULT_RUN.iter().map(text).collect();
+    assert_eq!(of("README.md"), run);
+    let cases = SMALL_NETS.iter().chain([&REAL_SHAPE]).flat_map(|case| case.digests);
+    assert_eq!(of("docs/bits.md"), run.into_iter().chain(cases.map(text)).collect::<Vec<_>>());
+    // No other digest in a document is one that only looks like these.
+    for (file, text) in documents() {
+        for digest in text.split("sha256:").skip(1).map(|rest| rest.get(..64).unwrap_or_default()) {
+            let known = duel::Digest::parse(&format!("sha256:{digest}")).is_none_or(|digest| {
+                let golden = fs::read_to_string(root().join("src/golden.rs")).unwrap();
+                golden.contains(&digest.to_string())
+            });
+            assert!(known, "{}: sha256:{digest} is not published", file.display());
+        }
+    }
+}
+
+/// The anchor that a heading has on the usual sites.
+fn anchor(heading: &str) -> String {
+    let kept = heading.to_lowercase();
+    let kept = kept.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+    kept.collect::<String>().trim().replace(' ', "-")
+}
+
+#[test]
+fn links_lead_to_files_and_headings_that_exist() {
+    let mut links = 0;
+    for (file, text) in documents() {
+        let targets = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        for target in targets.filter(|target| !target.contains("://")) {
+            let (path, heading) = target.split_once('#').unwrap_or((target, ""));
+            let own = root().join(&file);
+            let path = if path.is_empty() { own } else { own.parent().unwrap().join(path) };
+            assert!(path.exists(), "{}: {target} does not exist", file.display());
+            if !heading.is_empty() {
+                let text = fs::read_to_string(&path).unwrap();
+                let mut headings = text.lines().filter_map(|line| line.strip_prefix('#'));
+                let found = headings.any(|line| anchor(line.trim_start_matches('#')) == heading);
+                assert!(found, "{}: {target}: no such heading", file.display());
+            }
+            links += 1;
+        }
+    }
+    assert!(links > 40, "only {links} links were seen");
+}
+
+#[test]
+fn the_readme_is_one_page() {
+    let lines = fs::read_to_string(root().join("README.md")).unwrap().lines().count();
+    assert!(lines <= 160, "{lines} lines");
+}
