@@ -1,4 +1,4 @@
-//! What a setting is. Each is declared once, in a [`settings!`] block: name, type, default, range and help. Its flag, its
+//! What a setting is. Each is declared once, in a `settings!` block: name, type, default, range and help. Its flag, its
 //! key in a file of settings, its line in a checkpoint, its help with the default, its check and its comparison follow from
 //! that. Uses [`error`](crate::error).
 

@@ -69,7 +69,7 @@ impl Progress {
     /// `done` steps are done; a bar shows `message`.
     pub fn at(&self, done: u64, message: impl FnOnce() -> String) {
         if !self.bar.is_hidden() {
-            if done % 50 == 0 {
+            if done.is_multiple_of(50) {
                 self.bar.set_message(message());
             }
             return self.bar.set_position(done);

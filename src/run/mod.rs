@@ -32,13 +32,13 @@
 //! run.lock         held by the one process that writes there
 //! ```
 //!
-//! [`record`] says what a step leaves behind there: [`Training`] writes that, [`Audit`] compares it. The files in reading
+//! [`record()`] says what a step leaves behind there: [`Training`] writes that, [`Audit`] compares it. The files in reading
 //! order:
 //!
 //! - [`observer`]: what long operations tell their host
 //! - [`plan`]: settings as given, and what they come to
-//! - [`log`]: metrics.jsonl
-//! - [`manifest`]: manifest.json
+//! - [`log`]: the file metrics.jsonl
+//! - [`manifest`]: the file manifest.json
 //! - [`folder`]: names, reading, and the right to write
 //! - [`record`](mod@record): what a step leaves behind
 //! - [`recorded`]: a run as its folder tells it, and its state after any step
