@@ -317,7 +317,7 @@ fn unsafe_code_lives_in_kernels_and_says_why() {
     let all = sources("src");
     let kernels = all.iter().filter(|source| source.0.starts_with("kernels/"));
     let blocks: usize = kernels.map(|source| code(&source.1).matches("unsafe {").count()).sum();
-    assert!(blocks > 50, "only {blocks} blocks were seen");
+    assert!(blocks > 40, "only {blocks} blocks were seen");
     none(unsafe_outside_kernels(&all));
 }
 

@@ -4,7 +4,7 @@ use core::arch::x86_64::*;
 
 use super::isa::Avx2;
 use super::reference::EXPONENT;
-use super::vector::{Kernel, Vector};
+use super::vector::{Kernel, Vector, lanewise};
 
 /// Runs a kernel with these instructions enabled, so that everything inlined into it uses them.
 #[inline]
@@ -83,12 +83,6 @@ impl Vector for Avx2 {
     type Mask = __m256;
 
     #[inline(always)]
-    fn splat(self, x: f32) -> Self::F32 {
-        // SAFETY: the token proves the instructions.
-        unsafe { _mm256_set1_ps(x) }
-    }
-
-    #[inline(always)]
     unsafe fn load_ptr(self, p: *const f32) -> Self::F32 {
         // SAFETY: the caller vouches for the pointer, the token for the instructions.
         unsafe { _mm256_loadu_ps(p) }
@@ -125,12 +119,6 @@ impl Vector for Avx2 {
     }
 
     #[inline(always)]
-    fn not_zero(self, x: Self::F32) -> u32 {
-        // SAFETY: the token proves the instructions.
-        unsafe { _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_NEQ_UQ>(x, _mm256_setzero_ps())) as u32 }
-    }
-
-    #[inline(always)]
     unsafe fn compress_pair(
         self,
         keep: u32,
@@ -159,90 +147,25 @@ impl Vector for Avx2 {
         unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
     }
 
-    #[inline(always)]
-    fn add(self, a: Self::F32, b: Self::F32) -> Self::F32 {
-        // SAFETY: the token proves the instructions.
-        unsafe { _mm256_add_ps(a, b) }
-    }
-
-    #[inline(always)]
-    fn sub(self, a: Self::F32, b: Self::F32) -> Self::F32 {
-        // SAFETY: the token proves the instructions.
-        unsafe { _mm256_sub_ps(a, b) }
-    }
-
-    #[inline(always)]
-    fn mul(self, a: Self::F32, b: Self::F32) -> Self::F32 {
-        // SAFETY: the token proves the instructions.
-        unsafe { _mm256_mul_ps(a, b) }
-    }
-
-    #[inline(always)]
-    fn div(self, a: Self::F32, b: Self::F32) -> Self::F32 {
-        // SAFETY: the token proves the instructions.
-        unsafe { _mm256_div_ps(a, b) }
-    }
-
-    #[inline(always)]
-    fn sqrt(self, a: Self::F32) -> Self::F32 {
-        // SAFETY: the token proves the instructions.
-        unsafe { _mm256_sqrt_ps(a) }
-    }
-
-    #[inline(always)]
-    fn fma(self, a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32 {
-        // SAFETY: the token proves the instructions.
-        unsafe { _mm256_fmadd_ps(a, b, c) }
-    }
-
-    #[inline(always)]
-    fn fma_scalar(self, a: f32, b: f32, c: f32) -> f32 {
-        // SAFETY: the token proves the instructions.
-        unsafe { _mm_cvtss_f32(_mm_fmadd_ss(_mm_set_ss(a), _mm_set_ss(b), _mm_set_ss(c))) }
-    }
-
-    #[inline(always)]
-    fn neg(self, a: Self::F32) -> Self::F32 {
-        // SAFETY: the token proves the instructions.
-        unsafe { _mm256_xor_ps(a, _mm256_set1_ps(-0.0)) }
-    }
-
-    #[inline(always)]
-    fn abs(self, a: Self::F32) -> Self::F32 {
-        // SAFETY: the token proves the instructions.
-        unsafe { _mm256_andnot_ps(_mm256_set1_ps(-0.0), a) }
-    }
-
-    #[inline(always)]
-    fn exp2i(self, n: Self::F32) -> Self::F32 {
-        // SAFETY: the token proves the instructions.
-        unsafe {
+    lanewise! {
+        fn splat(x: f32) -> Self::F32 = _mm256_set1_ps(x);
+        fn not_zero(x: Self::F32) -> u32 = _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_NEQ_UQ>(x, _mm256_setzero_ps())) as u32;
+        fn add(a: Self::F32, b: Self::F32) -> Self::F32 = _mm256_add_ps(a, b);
+        fn sub(a: Self::F32, b: Self::F32) -> Self::F32 = _mm256_sub_ps(a, b);
+        fn mul(a: Self::F32, b: Self::F32) -> Self::F32 = _mm256_mul_ps(a, b);
+        fn div(a: Self::F32, b: Self::F32) -> Self::F32 = _mm256_div_ps(a, b);
+        fn sqrt(a: Self::F32) -> Self::F32 = _mm256_sqrt_ps(a);
+        fn fma(a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32 = _mm256_fmadd_ps(a, b, c);
+        fn fma_scalar(a: f32, b: f32, c: f32) -> f32 = _mm_cvtss_f32(_mm_fmadd_ss(_mm_set_ss(a), _mm_set_ss(b), _mm_set_ss(c)));
+        fn neg(a: Self::F32) -> Self::F32 = _mm256_xor_ps(a, _mm256_set1_ps(-0.0));
+        fn abs(a: Self::F32) -> Self::F32 = _mm256_andnot_ps(_mm256_set1_ps(-0.0), a);
+        fn lt(a: Self::F32, b: Self::F32) -> Self::Mask = _mm256_cmp_ps::<_CMP_LT_OQ>(a, b);
+        fn le(a: Self::F32, b: Self::F32) -> Self::Mask = _mm256_cmp_ps::<_CMP_LE_OQ>(a, b);
+        fn select(mask: Self::Mask, a: Self::F32, b: Self::F32) -> Self::F32 = _mm256_blendv_ps(b, a, mask);
+        fn all(mask: Self::Mask) -> bool = _mm256_movemask_ps(mask) == 0xFF;
+        fn exp2i(n: Self::F32) -> Self::F32 = {
             let shifted = _mm256_add_ps(n, _mm256_set1_ps(EXPONENT));
             _mm256_castsi256_ps(_mm256_slli_epi32::<23>(_mm256_castps_si256(shifted)))
-        }
-    }
-
-    #[inline(always)]
-    fn lt(self, a: Self::F32, b: Self::F32) -> Self::Mask {
-        // SAFETY: the token proves the instructions.
-        unsafe { _mm256_cmp_ps::<_CMP_LT_OQ>(a, b) }
-    }
-
-    #[inline(always)]
-    fn le(self, a: Self::F32, b: Self::F32) -> Self::Mask {
-        // SAFETY: the token proves the instructions.
-        unsafe { _mm256_cmp_ps::<_CMP_LE_OQ>(a, b) }
-    }
-
-    #[inline(always)]
-    fn select(self, mask: Self::Mask, a: Self::F32, b: Self::F32) -> Self::F32 {
-        // SAFETY: the token proves the instructions.
-        unsafe { _mm256_blendv_ps(b, a, mask) }
-    }
-
-    #[inline(always)]
-    fn all(self, mask: Self::Mask) -> bool {
-        // SAFETY: the token proves the instructions.
-        unsafe { _mm256_movemask_ps(mask) == 0xFF }
+        };
     }
 }

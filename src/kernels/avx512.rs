@@ -4,7 +4,7 @@ use core::arch::x86_64::*;
 
 use super::isa::Avx512;
 use super::reference::EXPONENT;
-use super::vector::{Kernel, Vector};
+use super::vector::{Kernel, Vector, lanewise};
 
 /// Runs a kernel with these instructions enabled, so that everything inlined into it uses them.
 #[inline]
@@ -31,12 +31,6 @@ impl Vector for Avx512 {
     const LIST_BLOCK_VALUES: usize = 6_144;
     type F32 = __m512;
     type Mask = __mmask16;
-
-    #[inline(always)]
-    fn splat(self, x: f32) -> Self::F32 {
-        // SAFETY: the token proves the instructions.
-        unsafe { _mm512_set1_ps(x) }
-    }
 
     #[inline(always)]
     unsafe fn load_ptr(self, p: *const f32) -> Self::F32 {
@@ -75,12 +69,6 @@ impl Vector for Avx512 {
     }
 
     #[inline(always)]
-    fn not_zero(self, x: Self::F32) -> u32 {
-        // SAFETY: the token proves the instructions.
-        unsafe { _mm512_cmp_ps_mask::<_CMP_NEQ_UQ>(x, _mm512_setzero_ps()) as u32 }
-    }
-
-    #[inline(always)]
     unsafe fn compress_pair(
         self,
         keep: u32,
@@ -116,91 +104,31 @@ impl Vector for Avx512 {
     }
 
     #[inline(always)]
-    fn add(self, a: Self::F32, b: Self::F32) -> Self::F32 {
-        // SAFETY: the token proves the instructions.
-        unsafe { _mm512_add_ps(a, b) }
-    }
-
-    #[inline(always)]
-    fn sub(self, a: Self::F32, b: Self::F32) -> Self::F32 {
-        // SAFETY: the token proves the instructions.
-        unsafe { _mm512_sub_ps(a, b) }
-    }
-
-    #[inline(always)]
-    fn mul(self, a: Self::F32, b: Self::F32) -> Self::F32 {
-        // SAFETY: the token proves the instructions.
-        unsafe { _mm512_mul_ps(a, b) }
-    }
-
-    #[inline(always)]
-    fn div(self, a: Self::F32, b: Self::F32) -> Self::F32 {
-        // SAFETY: the token proves the instructions.
-        unsafe { _mm512_div_ps(a, b) }
-    }
-
-    #[inline(always)]
-    fn sqrt(self, a: Self::F32) -> Self::F32 {
-        // SAFETY: the token proves the instructions.
-        unsafe { _mm512_sqrt_ps(a) }
-    }
-
-    #[inline(always)]
-    fn fma(self, a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32 {
-        // SAFETY: the token proves the instructions.
-        unsafe { _mm512_fmadd_ps(a, b, c) }
-    }
-
-    #[inline(always)]
-    fn fma_scalar(self, a: f32, b: f32, c: f32) -> f32 {
-        // SAFETY: the token proves the instructions.
-        unsafe { _mm_cvtss_f32(_mm_fmadd_ss(_mm_set_ss(a), _mm_set_ss(b), _mm_set_ss(c))) }
-    }
-
-    #[inline(always)]
-    fn neg(self, a: Self::F32) -> Self::F32 {
-        // SAFETY: the token proves the instructions.
-        unsafe {
-            let sign = _mm512_set1_epi32(i32::MIN);
-            _mm512_castsi512_ps(_mm512_xor_si512(_mm512_castps_si512(a), sign))
-        }
-    }
-
-    #[inline(always)]
-    fn abs(self, a: Self::F32) -> Self::F32 {
-        // SAFETY: the token proves the instructions.
-        unsafe { _mm512_abs_ps(a) }
-    }
-
-    #[inline(always)]
-    fn exp2i(self, n: Self::F32) -> Self::F32 {
-        // SAFETY: the token proves the instructions.
-        unsafe {
-            let shifted = _mm512_add_ps(n, _mm512_set1_ps(EXPONENT));
-            _mm512_castsi512_ps(_mm512_slli_epi32::<23>(_mm512_castps_si512(shifted)))
-        }
-    }
-
-    #[inline(always)]
-    fn lt(self, a: Self::F32, b: Self::F32) -> Self::Mask {
-        // SAFETY: the token proves the instructions.
-        unsafe { _mm512_cmp_ps_mask::<_CMP_LT_OQ>(a, b) }
-    }
-
-    #[inline(always)]
-    fn le(self, a: Self::F32, b: Self::F32) -> Self::Mask {
-        // SAFETY: the token proves the instructions.
-        unsafe { _mm512_cmp_ps_mask::<_CMP_LE_OQ>(a, b) }
-    }
-
-    #[inline(always)]
-    fn select(self, mask: Self::Mask, a: Self::F32, b: Self::F32) -> Self::F32 {
-        // SAFETY: the token proves the instructions.
-        unsafe { _mm512_mask_blend_ps(mask, b, a) }
-    }
-
-    #[inline(always)]
     fn all(self, mask: Self::Mask) -> bool {
         mask == 0xFFFF
+    }
+
+    lanewise! {
+        fn splat(x: f32) -> Self::F32 = _mm512_set1_ps(x);
+        fn not_zero(x: Self::F32) -> u32 = _mm512_cmp_ps_mask::<_CMP_NEQ_UQ>(x, _mm512_setzero_ps()) as u32;
+        fn add(a: Self::F32, b: Self::F32) -> Self::F32 = _mm512_add_ps(a, b);
+        fn sub(a: Self::F32, b: Self::F32) -> Self::F32 = _mm512_sub_ps(a, b);
+        fn mul(a: Self::F32, b: Self::F32) -> Self::F32 = _mm512_mul_ps(a, b);
+        fn div(a: Self::F32, b: Self::F32) -> Self::F32 = _mm512_div_ps(a, b);
+        fn sqrt(a: Self::F32) -> Self::F32 = _mm512_sqrt_ps(a);
+        fn fma(a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32 = _mm512_fmadd_ps(a, b, c);
+        fn fma_scalar(a: f32, b: f32, c: f32) -> f32 = _mm_cvtss_f32(_mm_fmadd_ss(_mm_set_ss(a), _mm_set_ss(b), _mm_set_ss(c)));
+        fn abs(a: Self::F32) -> Self::F32 = _mm512_abs_ps(a);
+        fn lt(a: Self::F32, b: Self::F32) -> Self::Mask = _mm512_cmp_ps_mask::<_CMP_LT_OQ>(a, b);
+        fn le(a: Self::F32, b: Self::F32) -> Self::Mask = _mm512_cmp_ps_mask::<_CMP_LE_OQ>(a, b);
+        fn select(mask: Self::Mask, a: Self::F32, b: Self::F32) -> Self::F32 = _mm512_mask_blend_ps(mask, b, a);
+        fn neg(a: Self::F32) -> Self::F32 = {
+            let sign = _mm512_set1_epi32(i32::MIN);
+            _mm512_castsi512_ps(_mm512_xor_si512(_mm512_castps_si512(a), sign))
+        };
+        fn exp2i(n: Self::F32) -> Self::F32 = {
+            let shifted = _mm512_add_ps(n, _mm512_set1_ps(EXPONENT));
+            _mm512_castsi512_ps(_mm512_slli_epi32::<23>(_mm512_castps_si512(shifted)))
+        };
     }
 }

@@ -12,6 +12,20 @@ pub trait Kernel: Sized {
     fn vector<V: Vector>(self, v: V) -> Self::Output;
 }
 
+/// Lane operations that are one expression: a function for each. The value that they are called on proves the instructions;
+/// those of the `wide` crate need no proof.
+macro_rules! lanewise {
+    ($(fn $name:ident($($argument:ident: $type:ty),+) -> $out:ty = $body:expr;)+) => {$(
+        #[inline(always)]
+        #[allow(unused_unsafe)]
+        fn $name(self, $($argument: $type),+) -> $out {
+            // SAFETY: the value proves the instructions.
+            unsafe { $body }
+        }
+    )+};
+}
+pub(super) use lanewise;
+
 /// A backend's vectors of f32. The value itself is the proof that the CPU has the instructions.
 pub trait Vector: Copy + Send + Sync {
     /// Lanes of one vector.

@@ -7,7 +7,7 @@ use wide::f32x8;
 
 use super::isa::FUSED;
 use super::reference::{self, EXPONENT};
-use super::vector::Vector;
+use super::vector::{Vector, lanewise};
 
 /// The portable vectors; they need no proof.
 #[derive(Clone, Copy, Debug)]
@@ -21,10 +21,6 @@ impl Vector for Portable {
     type F32 = f32x8;
     type Mask = f32x8;
 
-    #[inline(always)]
-    fn splat(self, x: f32) -> f32x8 {
-        f32x8::splat(x)
-    }
     #[inline(always)]
     unsafe fn load_ptr(self, p: *const f32) -> f32x8 {
         // SAFETY: the caller vouches for eight values.
@@ -48,26 +44,6 @@ impl Vector for Portable {
         unsafe { core::slice::from_raw_parts_mut(p, n) }.copy_from_slice(&x.to_array()[..n]);
     }
     #[inline(always)]
-    fn add(self, a: f32x8, b: f32x8) -> f32x8 {
-        a + b
-    }
-    #[inline(always)]
-    fn sub(self, a: f32x8, b: f32x8) -> f32x8 {
-        a - b
-    }
-    #[inline(always)]
-    fn mul(self, a: f32x8, b: f32x8) -> f32x8 {
-        a * b
-    }
-    #[inline(always)]
-    fn div(self, a: f32x8, b: f32x8) -> f32x8 {
-        a / b
-    }
-    #[inline(always)]
-    fn sqrt(self, a: f32x8) -> f32x8 {
-        a.sqrt()
-    }
-    #[inline(always)]
     fn fma(self, a: f32x8, b: f32x8, c: f32x8) -> f32x8 {
         if FUSED {
             return a.mul_add(b, c);
@@ -75,37 +51,24 @@ impl Vector for Portable {
         let (a, b, c) = (a.to_array(), b.to_array(), c.to_array());
         f32x8::new(core::array::from_fn(|i| reference::fma(a[i], b[i], c[i])))
     }
-    #[inline(always)]
-    fn fma_scalar(self, a: f32, b: f32, c: f32) -> f32 {
-        reference::fma(a, b, c)
-    }
-    #[inline(always)]
-    fn neg(self, a: f32x8) -> f32x8 {
-        a ^ f32x8::splat(-0.0)
-    }
-    #[inline(always)]
-    fn abs(self, a: f32x8) -> f32x8 {
-        a & f32x8::splat(f32::from_bits(0x7FFF_FFFF))
-    }
-    #[inline(always)]
-    fn exp2i(self, n: f32x8) -> f32x8 {
-        let shifted = (n + f32x8::splat(EXPONENT)).to_array();
-        f32x8::new(shifted.map(|x| f32::from_bits(x.to_bits() << 23)))
-    }
-    #[inline(always)]
-    fn lt(self, a: f32x8, b: f32x8) -> f32x8 {
-        a.simd_lt(b)
-    }
-    #[inline(always)]
-    fn le(self, a: f32x8, b: f32x8) -> f32x8 {
-        a.simd_le(b)
-    }
-    #[inline(always)]
-    fn select(self, mask: f32x8, a: f32x8, b: f32x8) -> f32x8 {
-        mask.bitselect(a, b)
-    }
-    #[inline(always)]
-    fn all(self, mask: f32x8) -> bool {
-        mask.all()
+
+    lanewise! {
+        fn splat(x: f32) -> f32x8 = f32x8::splat(x);
+        fn add(a: f32x8, b: f32x8) -> f32x8 = a + b;
+        fn sub(a: f32x8, b: f32x8) -> f32x8 = a - b;
+        fn mul(a: f32x8, b: f32x8) -> f32x8 = a * b;
+        fn div(a: f32x8, b: f32x8) -> f32x8 = a / b;
+        fn sqrt(a: f32x8) -> f32x8 = a.sqrt();
+        fn fma_scalar(a: f32, b: f32, c: f32) -> f32 = reference::fma(a, b, c);
+        fn neg(a: f32x8) -> f32x8 = a ^ f32x8::splat(-0.0);
+        fn abs(a: f32x8) -> f32x8 = a & f32x8::splat(f32::from_bits(0x7FFF_FFFF));
+        fn lt(a: f32x8, b: f32x8) -> f32x8 = a.simd_lt(b);
+        fn le(a: f32x8, b: f32x8) -> f32x8 = a.simd_le(b);
+        fn select(mask: f32x8, a: f32x8, b: f32x8) -> f32x8 = mask.bitselect(a, b);
+        fn all(mask: f32x8) -> bool = mask.all();
+        fn exp2i(n: f32x8) -> f32x8 = {
+            let shifted = (n + f32x8::splat(EXPONENT)).to_array();
+            f32x8::new(shifted.map(|x| f32::from_bits(x.to_bits() << 23)))
+        };
     }
 }
