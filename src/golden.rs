@@ -143,7 +143,7 @@ pub const REAL_SHAPE: Case = Case {
 };
 
 /// What each function and kernel makes of the fixed inputs of `duel verify`: name and digest.
-pub const PARTS: [(&str, Digest); 22] = [
+pub const KERNELS: [(&str, Digest); 22] = [
     ("emulated fma", digest("sha256:84188dd9f9bc4eb2cb516259e0c34c972020c2ffb6e9592682141d5e02539409")),
     ("ln", digest("sha256:430cfea866ae373479d1ab6c8251cb6b2675a1889a53d451fd518c49de0b56e8")),
     ("exp", digest("sha256:7feca2b5837b2e8fdc9051a3f30323fc595082945f4ec764b8b8760313c41920")),
@@ -169,6 +169,6 @@ pub const PARTS: [(&str, Digest); 22] = [
 ];
 
 /// The published digest of a function or kernel.
-pub fn part(name: &str) -> Option<Digest> {
-    PARTS.iter().find(|(part, _)| *part == name).map(|(_, digest)| *digest)
+pub fn kernel(name: &str) -> Option<Digest> {
+    KERNELS.iter().find(|(kernel, _)| *kernel == name).map(|(_, digest)| *digest)
 }

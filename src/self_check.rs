@@ -9,8 +9,8 @@ use crate::kernels::tiles::{Mat, MatMut};
 use crate::rng::{Purpose, Stream};
 use crate::{Digest, Isa};
 
-/// Name and digest of everything that a backend computes, in the order from the smallest part to the largest.
-pub fn parts(isa: Isa) -> impl Iterator<Item = (&'static str, Digest)> {
+/// Name and digest of everything that a backend computes, in the order from the smallest to the largest.
+pub fn kernels(isa: Isa) -> impl Iterator<Item = (&'static str, Digest)> {
     ENTRIES.iter().map(move |entry| {
         let mut out = Sha256::new();
         for (shape, variant) in inputs(entry) {
@@ -45,7 +45,7 @@ fn inputs(entry: &Entry) -> Vec<(Shape, usize)> {
             all.map(|(rows, cols, terms)| Shape { rows, cols, terms }).collect()
         }
     };
-    // Lists of columns have a part of their own, and a product does not know of what its lists are.
+    // Lists of columns are an entry of their own, and a product does not know of what its lists are.
     let variants = if entry.name == "product over lists" { 2 } else { entry.variants };
     let mut inputs: Vec<_> =
         shapes.iter().flat_map(|&shape| (0..variants).map(move |variant| (shape, variant))).collect();
@@ -88,12 +88,12 @@ fn spread(x: f32) -> f32 {
     if (bits >> 1).is_multiple_of(4) { zero } else { x / (1 << ((bits >> 3) % 12)) as f32 }
 }
 
-/// Triples of the part "emulated fma".
+/// Triples of "emulated fma".
 pub const TRIPLES: usize = 1 << 20;
 
 /// The emulated fma on triples of any bits, and ln on numbers of many magnitudes: scalar functions, the same for all
 /// backends.
-pub fn scalar_parts() -> [(&'static str, Digest); 2] {
+pub fn scalars() -> [(&'static str, Digest); 2] {
     let mut fma = Sha256::new();
     for i in 0..TRIPLES {
         let [x, y, z] = triple(i as u64);
@@ -158,11 +158,11 @@ mod tests {
     use crate::golden;
 
     #[test]
-    fn every_part_of_every_backend_is_as_published() {
-        let all = Isa::available().flat_map(|isa| parts(isa).map(move |part| (isa.name(), part)));
-        let all = all.chain(scalar_parts().map(|part| ("all", part)));
+    fn every_kernel_on_every_backend_is_as_published() {
+        let all = Isa::available().flat_map(|isa| kernels(isa).map(move |kernel| (isa.name(), kernel)));
+        let all = all.chain(scalars().map(|scalar| ("all", scalar)));
         let wrong: Vec<_> = all
-            .filter(|(_, (name, digest))| golden::part(name) != Some(*digest))
+            .filter(|(_, (name, digest))| golden::kernel(name) != Some(*digest))
             .map(|(isa, (name, digest))| format!("{isa}: {name}: {digest}\n"))
             .collect();
         assert!(wrong.is_empty(), "{}", wrong.concat());

@@ -293,14 +293,14 @@ def gradients(parameters, x, z):
     logit_f = product(f, v2) + c2
 
     # By the logits: the discriminator on real and on generated images, the generator on generated ones.
-    d_r = flush(-sigmoid(-logit_r) / F32(len(x)), -56)
-    d_f = flush(sigmoid(logit_f) / F32(len(x)), -56)
-    d_g = flush(-sigmoid(-logit_f) / F32(len(x)), -56)
+    dl_r = flush(-sigmoid(-logit_r) / F32(len(x)), -56)
+    dl_f = flush(sigmoid(logit_f) / F32(len(x)), -56)
+    dl_g = flush(-sigmoid(-logit_f) / F32(len(x)), -56)
 
     # By the discriminator's hidden values: [rows, 1] times [1, hidden].
-    dr = np.where(r > ZERO, d_r * v2.T + ZERO, ZERO)
-    df = np.where(f > ZERO, d_f * v2.T + ZERO, ZERO)
-    dg = np.where(f > ZERO, d_g * v2.T + ZERO, ZERO)
+    dr = np.where(r > ZERO, dl_r * v2.T + ZERO, ZERO)
+    df = np.where(f > ZERO, dl_f * v2.T + ZERO, ZERO)
+    dg = np.where(f > ZERO, dl_g * v2.T + ZERO, ZERO)
 
     # Through the generated pixels back into the generator.
     slope = y * (ONE - y)
@@ -308,7 +308,7 @@ def gradients(parameters, x, z):
     dh = np.where(h > ZERO, product(dy, w2.T), ZERO)
 
     # The discriminator sees the real rows, then the generated ones, in one chain.
-    d_both, dh_both = np.concatenate([d_r, d_f]), np.concatenate([dr, df])
+    d_both, dh_both = np.concatenate([dl_r, dl_f]), np.concatenate([dr, df])
     return [
         product(z.T, dh), column_sums(dh),
         product(h.T, dy), column_sums(dy),

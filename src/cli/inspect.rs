@@ -60,7 +60,7 @@ fn describe_run(folder: &Folder) -> Result<String, Error> {
     };
     line(&mut text, "checkpoints", &steps);
     let last = log::read(&folder.log())?.into_iter().rev().find_map(|line| match line {
-        log::Line::Entry(entry) => Some(entry.text()),
+        log::Row::Entry(entry) => Some(entry.text()),
         _ => None,
     });
     if let Some(last) = last {

@@ -99,7 +99,7 @@ fn train(mut training: Training<'_>, data: &Dataset, isa: Isa, machine: &Machine
     }
 }
 
-/// Who looks at the terminal, and may send a signal.
+/// The person at the terminal, who may send a signal.
 struct Person {
     progress: Progress,
     signals: Signals,

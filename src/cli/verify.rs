@@ -61,9 +61,9 @@ impl Verify {
     fn verify_machine(&self) -> Result<(), Error> {
         let (asked, threads) = (self.replay.machine.asked_isa()?, self.replay.machine.threads()?);
         print(&format!("duel {} on {}\n", env!("CARGO_PKG_VERSION"), cpu()))?;
-        let scalar = self_check::scalar_parts();
+        let scalar = self_check::scalars();
         for (name, digest) in scalar {
-            published("all", name, digest, golden::part(name))?;
+            published("all", name, digest, golden::kernel(name))?;
         }
         row(
             "all",
@@ -91,12 +91,12 @@ impl Verify {
         } else {
             not_run(name, "fma in hardware", "this backend emulates it")?;
         }
-        let mut parts = 0;
-        for (part, digest) in self_check::parts(isa) {
-            published(name, part, digest, golden::part(part))?;
-            parts += 1;
+        let mut kernels = 0;
+        for (kernel, digest) in self_check::kernels(isa) {
+            published(name, kernel, digest, golden::kernel(kernel))?;
+            kernels += 1;
         }
-        row(name, &format!("{parts} functions and kernels"), "as published")?;
+        row(name, &format!("{kernels} functions and kernels"), "as published")?;
         let counts = match (threads, isa.fma_in_hardware()) {
             (Some(threads), _) => vec![threads],
             (None, true) => vec![1, 2, 3, 8],

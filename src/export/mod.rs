@@ -18,7 +18,7 @@ use std::path::Path;
 use crate::error::Error;
 
 /// What the names of unfinished files end in.
-pub const PART: &str = "part";
+pub const UNFINISHED: &str = "part";
 
 /// Writes a whole file or none: `fill` writes to a temporary name in the same folder, which is then renamed; the bytes
 /// and the name are on the disk when this returns.
@@ -31,7 +31,7 @@ pub fn write_whole(
 ) -> Result<(), Error> {
     let mut name = path.file_name().unwrap_or_default().to_os_string();
     // Two processes that write the same name do not write into each other's file.
-    name.push(format!(".{}.{PART}", std::process::id()));
+    name.push(format!(".{}.{UNFINISHED}", std::process::id()));
     let part = path.with_file_name(name);
     let write = || -> std::io::Result<()> {
         let mut file = BufWriter::new(fs::File::create(&part)?);

@@ -163,11 +163,11 @@ pub enum Written<'a> {
 }
 
 /// Runs a kernel on operands that it owns.
-type Run = Box<dyn FnMut(Isa, &mut Outputs)>;
+type Body = Box<dyn FnMut(Isa, &mut Outputs)>;
 
 /// A kernel and its operands.
 pub struct Case {
-    kernel: Run,
+    kernel: Body,
     outputs: Outputs,
     before: Outputs,
 }
@@ -272,9 +272,9 @@ pub static ENTRIES: [Entry; 20] = [
     // Real, or generated.
     entry("cross entropy", 2, |shape, variant, values| cross_entropy(variant == 0, shape, values)),
     entry("logit backward", 1, |shape, _, values| {
-        let d_logits = values.matrix(Role::LogitGradient, 1, shape.rows);
+        let dlogits = values.matrix(Role::LogitGradient, 1, shape.rows);
         each(shape, values, move |isa, d_hidden, h, weight| {
-            isa.run(LogitBackward { d_logits: d_logits.row(), weight, h, d_hidden });
+            isa.run(LogitBackward { dlogits: dlogits.row(), weight, h, d_hidden });
         })
     }),
     entry("column sums", 1, |shape, _, values| column_sums(shape, values)),
@@ -374,9 +374,9 @@ fn cross_entropy(real: bool, shape: Shape, values: &mut dyn Values) -> Case {
     let (logits, count) = (values.matrix(Role::Logit, 1, shape.cols), shape.rows as f32);
     let results = [(); 2].map(|()| values.matrix(Role::Result, 1, shape.cols));
     Case::new(results.into(), move |isa, out| {
-        let [loss, d_logits] = &mut out.operands[..] else { unreachable!("two outputs") };
-        let (loss, d_logits) = (loss.row_mut(), d_logits.row_mut());
-        isa.run(CrossEntropy { logits: logits.row(), real, count, loss, d_logits });
+        let [loss, dlogits] = &mut out.operands[..] else { unreachable!("two outputs") };
+        let (loss, dlogits) = (loss.row_mut(), dlogits.row_mut());
+        isa.run(CrossEntropy { logits: logits.row(), real, count, loss, dlogits });
     })
 }
 

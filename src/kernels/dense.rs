@@ -188,7 +188,7 @@ pub struct CrossEntropy<'a> {
     /// Loss per row.
     pub loss: &'a mut [f32],
     /// ∂(mean loss)/∂logit per row.
-    pub d_logits: &'a mut [f32],
+    pub dlogits: &'a mut [f32],
 }
 
 impl Kernel for CrossEntropy<'_> {
@@ -198,7 +198,7 @@ impl Kernel for CrossEntropy<'_> {
         for (i, &logit) in self.logits.iter().enumerate() {
             let (loss, derivative) = reference::cross_entropy(logit, self.real);
             self.loss[i] = loss;
-            self.d_logits[i] = reference::flush(derivative / self.count, SMALLEST_GRADIENT);
+            self.dlogits[i] = reference::flush(derivative / self.count, SMALLEST_GRADIENT);
         }
     }
 
@@ -210,16 +210,16 @@ impl Kernel for CrossEntropy<'_> {
             let s = math::sigmoid(v, x);
             let derivative = v.div(if self.real { v.neg(s) } else { s }, v.splat(self.count));
             v.store(&mut self.loss[i..], math::softplus(v, x));
-            v.store(&mut self.d_logits[i..], math::flush(v, derivative, SMALLEST_GRADIENT));
+            v.store(&mut self.dlogits[i..], math::flush(v, derivative, SMALLEST_GRADIENT));
         }
     }
 }
 
-/// `d[i][k] = d_logits[i]·weight[k] + 0` where `h[i][k] > 0`, else +0: the gradient of a hidden layer below one logit.
+/// `d[i][k] = dlogits[i]·weight[k] + 0` where `h[i][k] > 0`, else +0: the gradient of a hidden layer below one logit.
 #[derive(Debug)]
 pub struct LogitBackward<'a> {
     /// ∂loss/∂logit per row.
-    pub d_logits: &'a [f32],
+    pub dlogits: &'a [f32],
     /// Weights, hidden.
     pub weight: &'a [f32],
     /// Hidden values, rows × hidden.
@@ -234,7 +234,7 @@ impl Kernel for LogitBackward<'_> {
     fn reference(mut self) {
         for i in 0..self.h.rows() {
             for k in 0..self.h.cols() {
-                let d = self.d_logits[i] * self.weight[k] + 0.0;
+                let d = self.dlogits[i] * self.weight[k] + 0.0;
                 self.d_hidden.row_mut(i)[k] = if self.h.row(i)[k] > 0.0 { d } else { 0.0 };
             }
         }
@@ -244,7 +244,7 @@ impl Kernel for LogitBackward<'_> {
     fn vector<V: Vector>(mut self, v: V) {
         let zero = v.splat(0.0);
         for i in 0..self.h.rows() {
-            let d_logit = v.splat(self.d_logits[i]);
+            let d_logit = v.splat(self.dlogits[i]);
             let (h, out) = (self.h.row(i), self.d_hidden.row_mut(i));
             for k in (0..h.len()).step_by(V::LANES) {
                 let d = v.add(v.mul(d_logit, v.load(&self.weight[k..])), zero);

@@ -12,7 +12,7 @@
 //! nobody writes what somebody else writes or reads. No worker is ever given a block twice in a round, or too early,
 //! whatever it does; one that leaves out a round stops the others, no more.
 //!
-//! Who says something has a cache line for it, which nobody else writes.
+//! Each of these words has a cache line of its own, which only the one who says it writes.
 
 use core::sync::atomic::{AtomicU32, Ordering};
 

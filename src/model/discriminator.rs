@@ -75,15 +75,15 @@ impl Hidden<'_> {
         ops.done(phase, || Work::product(pixels, weight));
     }
 
-    /// `dr = d_r·V2` where r > 0.
-    pub fn backward_real(&mut self, ops: &Ops<'_>, d_r: Mat<'_>, v2: Mat<'_>, r: Mat<'_>) {
-        back(ops, d_r.row(0), v2, r, self.dr.reborrow());
+    /// `dr = dl_r·V2` where r > 0.
+    pub fn backward_real(&mut self, ops: &Ops<'_>, dl_r: Mat<'_>, v2: Mat<'_>, r: Mat<'_>) {
+        back(ops, dl_r.row(0), v2, r, self.dr.reborrow());
     }
 
-    /// `df = d_f·V2` and `dg = d_g·V2` where f > 0; row 0 of `d_f` is d_f, row 1 is d_g.
-    pub fn backward_fake(&mut self, ops: &Ops<'_>, d_f: Mat<'_>, v2: Mat<'_>, f: Mat<'_>) {
-        back(ops, d_f.row(0), v2, f, self.df.reborrow());
-        back(ops, d_f.row(1), v2, f, self.dg.reborrow());
+    /// `df = dl_f·V2` and `dg = dl_g·V2` where f > 0; row 0 of `dl_f` is dl_f, row 1 is dl_g.
+    pub fn backward_fake(&mut self, ops: &Ops<'_>, dl_f: Mat<'_>, v2: Mat<'_>, f: Mat<'_>) {
+        back(ops, dl_f.row(0), v2, f, self.df.reborrow());
+        back(ops, dl_f.row(1), v2, f, self.dg.reborrow());
     }
 
     /// V1's update, whose gradient is one chain over the rows of x and then of y.
@@ -96,8 +96,8 @@ impl Hidden<'_> {
     }
 }
 
-fn back(ops: &Ops<'_>, d_logits: &[f32], v2: Mat<'_>, h: Mat<'_>, d_hidden: MatMut<'_>) {
-    ops.isa.run(LogitBackward { d_logits, weight: v2.row(0), h, d_hidden });
+fn back(ops: &Ops<'_>, dlogits: &[f32], v2: Mat<'_>, h: Mat<'_>, d_hidden: MatMut<'_>) {
+    ops.isa.run(LogitBackward { dlogits, weight: v2.row(0), h, d_hidden });
     ops.done(Phase::Losses, || Work::values(2 * h.rows() * h.cols()));
 }
 
@@ -114,20 +114,20 @@ pub struct Output<'a> {
     pub logits: MatMut<'a>,
     /// D's loss terms of real images, of generated ones, and G's.
     pub losses: MatMut<'a>,
-    /// d_r, d_f and d_g.
-    pub d_logits: MatMut<'a>,
+    /// dl_r, dl_f and dl_g.
+    pub dlogits: MatMut<'a>,
     /// Gradient of c1, one row.
     pub dhidden_bias: MatMut<'a>,
 }
 
 impl Output<'_> {
-    /// r from the finished chain of some rows; their logits, loss terms, and d_r.
+    /// r from the finished chain of some rows; their logits, loss terms, and dl_r.
     pub fn real(&mut self, ops: &Ops<'_>, turn: Turn, r: MatMut<'_>) {
         self.logits(ops, 0, turn, r);
         self.loss(ops, (0, true, 0), turn);
     }
 
-    /// f from the finished chain of some rows; their logits, both losses' terms, d_f and d_g.
+    /// f from the finished chain of some rows; their logits, both losses' terms, dl_f and dl_g.
     pub fn fake(&mut self, ops: &Ops<'_>, turn: Turn, f: MatMut<'_>) {
         self.logits(ops, 1, turn, f);
         self.loss(ops, (1, false, 1), turn);
@@ -145,7 +145,7 @@ impl Output<'_> {
     fn loss(&mut self, ops: &Ops<'_>, (logits, real, loss): (usize, bool, usize), turn: Turn) {
         let (rows, batch) = (turn.row..turn.row + turn.rows, self.logits.cols());
         let logits = &self.logits.row(logits)[rows.clone()];
-        let (terms, d) = (self.losses.row_mut(loss), self.d_logits.row_mut(loss));
+        let (terms, d) = (self.losses.row_mut(loss), self.dlogits.row_mut(loss));
         loss::backward(ops.isa, logits, real, batch, &mut terms[rows.clone()], &mut d[rows]);
     }
 
@@ -164,11 +164,11 @@ impl Output<'_> {
         [dr, df]: [Mat<'_>; 2],
     ) {
         adam.bias(ops, self.hidden_bias.reborrow(), self.dhidden_bias.row_mut(0), &[dr, df]);
-        let d_logits = self.d_logits.view();
-        let [d_r, d_f] = [0, 1].map(|row| d_logits.sub_rows(row, 1));
-        adam.weight(ops, self.weight_t.reborrow(), &[(Left::Rows(d_r), r), (Left::Rows(d_f), f)]);
-        let d_logits = d_r.row(0).iter().chain(d_f.row(0));
-        adam.row(ops, self.bias.reborrow(), &[d_logits.fold(0.0, |sum: f32, &d| sum + d)]);
+        let dlogits = self.dlogits.view();
+        let [dl_r, dl_f] = [0, 1].map(|row| dlogits.sub_rows(row, 1));
+        adam.weight(ops, self.weight_t.reborrow(), &[(Left::Rows(dl_r), r), (Left::Rows(dl_f), f)]);
+        let dlogits = dl_r.row(0).iter().chain(dl_f.row(0));
+        adam.row(ops, self.bias.reborrow(), &[dlogits.fold(0.0, |sum: f32, &d| sum + d)]);
         ops.done(Phase::Biases, || Work::values(4 * r.rows() * r.cols()));
     }
 }

@@ -172,16 +172,16 @@ pub struct Layout {
     pub dh: Place,
     /// discriminator.out.weight as it was before the step, one row.
     pub v2: Place,
-    /// d_r, one value per row of the batch.
-    pub d_r: Place,
-    /// d_f, and d_g, one value each per row of the batch.
-    pub d_f: Place,
+    /// dl_r, one value per row of the batch.
+    pub dl_r: Place,
+    /// dl_f, and dl_g, one value each per row of the batch.
+    pub dl_f: Place,
     /// l_r, and l_f.
     pub logits: Place,
     /// D's loss terms of real images, of generated ones, and G's.
     pub losses: Place,
-    /// d_r, d_f and d_g, while they are made.
-    pub d_logits: Place,
+    /// dl_r, dl_f and dl_g, while they are made.
+    pub dlogits: Place,
     /// Gradient of generator.hidden.bias.
     pub db1: Place,
     /// Gradient of discriminator.hidden.bias.
@@ -216,11 +216,11 @@ impl Layout {
             f: plan.mat(batch, d_hidden),
             dh: plan.mat(batch, g_hidden),
             v2: plan.mat(1, d_hidden),
-            d_r: plan.mat(1, batch),
-            d_f: plan.mat(2, batch),
+            dl_r: plan.mat(1, batch),
+            dl_f: plan.mat(2, batch),
             logits: plan.mat(2, batch),
             losses: plan.mat(3, batch),
-            d_logits: plan.mat(3, batch),
+            dlogits: plan.mat(3, batch),
             db1: plan.mat(1, g_hidden),
             dc1: plan.mat(1, d_hidden),
             flags,

@@ -7,8 +7,8 @@ use crate::kernels::dense::CrossEntropy;
 use crate::kernels::reference::sigmoid;
 
 /// Loss terms of some rows of a batch and ∂(mean loss)/∂logit, for one kind of target.
-pub fn backward(isa: Isa, logits: &[f32], real: bool, batch: usize, loss: &mut [f32], d_logits: &mut [f32]) {
-    isa.run(CrossEntropy { logits, real, count: batch as f32, loss, d_logits });
+pub fn backward(isa: Isa, logits: &[f32], real: bool, batch: usize, loss: &mut [f32], dlogits: &mut [f32]) {
+    isa.run(CrossEntropy { logits, real, count: batch as f32, loss, dlogits });
 }
 
 /// The mean of σ(logit): ascending adds in f64, rounded once.

@@ -16,7 +16,7 @@ use rayon::prelude::*;
 
 use super::Observer;
 use super::folder::read_checkpoint;
-use super::log::{self, Entry, Line};
+use super::log::{self, Entry, Row};
 use super::manifest::{Outcome, Status};
 use super::plan::{CANVAS_EVERY, Leaves};
 use super::record::{Owned, record};
@@ -151,20 +151,20 @@ impl<'a> Audit<'a> {
         for (i, line) in log::read(&path)?.into_iter().enumerate() {
             let wrong = |what: &str| self.problem(format!("metrics.jsonl: line {}: {what}", i + 1));
             match line {
-                Line::CutOff if ended => wrong("cut off"),
-                Line::CutOff => {
+                Row::CutOff if ended => wrong("cut off"),
+                Row::CutOff => {
                     self.observer.note("the log's last line is cut off, as a kill or a full disk leaves it");
                 }
-                Line::Malformed => wrong("not a line of a log"),
-                Line::Entry(entry) if entry.step > steps => {
+                Row::Malformed => wrong("not a line of a log"),
+                Row::Entry(entry) if entry.step > steps => {
                     wrong(&format!("step {} is beyond the run's steps", entry.step));
                 }
-                Line::Entry(entry)
+                Row::Entry(entry)
                     if self.log.last_key_value().is_some_and(|(before, _)| *before >= entry.step) =>
                 {
                     wrong(&format!("step {} is not after the one before", entry.step));
                 }
-                Line::Entry(entry) => {
+                Row::Entry(entry) => {
                     self.log.insert(entry.step, entry);
                 }
             }

@@ -9,7 +9,7 @@ use std::fmt;
 use std::path::Path;
 
 use super::Observer;
-use super::log::{self, Entry, Line};
+use super::log::{self, Entry, Row};
 use super::manifest::{Outcome, Status};
 use super::recorded::{Recorded, forward};
 use crate::config::Config;
@@ -199,9 +199,9 @@ fn entries(run: &Recorded) -> Result<BTreeMap<u64, Entry>, Error> {
     let mut entries = BTreeMap::new();
     for (i, line) in log::read(&path)?.into_iter().enumerate() {
         match line {
-            Line::Entry(entry) => drop(entries.insert(entry.step, entry)),
-            Line::CutOff => {}
-            Line::Malformed => {
+            Row::Entry(entry) => drop(entries.insert(entry.step, entry)),
+            Row::CutOff => {}
+            Row::Malformed => {
                 return Err(Error::input(path.display().to_string(), format!("line {} is malformed", i + 1)));
             }
         }

@@ -10,7 +10,7 @@ use super::manifest::Manifest;
 use super::plan::{Plan, Settings};
 use crate::error::Error;
 use crate::export::safetensors::Checkpoint;
-use crate::export::{PART, parent, sync_folder, write_whole};
+use crate::export::{UNFINISHED, parent, sync_folder, write_whole};
 
 /// The folder of a run, to be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -204,7 +204,7 @@ impl Writer {
         for dir in [folder.path().to_path_buf(), folder.canvases(), folder.checkpoint_folder()] {
             fs::create_dir_all(&dir).map_err(|error| Error::io(&dir, error))?;
             for entry in fs::read_dir(&dir).map_err(|error| Error::io(&dir, error))?.flatten() {
-                if entry.path().extension().is_some_and(|extension| extension == PART) {
+                if entry.path().extension().is_some_and(|extension| extension == UNFINISHED) {
                     fs::remove_file(entry.path()).map_err(|error| Error::io(entry.path(), error))?;
                 }
             }

@@ -59,9 +59,9 @@ impl Entry {
     }
 }
 
-/// A line of a log.
+/// A line of a log, as it was read.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Line {
+pub enum Row {
     /// An entry.
     Entry(Entry),
     /// The last line, without its end, as a kill or a full disk leaves it.
@@ -74,15 +74,15 @@ pub enum Line {
 ///
 /// # Errors
 /// [`Error::Io`] if it cannot be read.
-pub fn read(path: &Path) -> Result<Vec<Line>, Error> {
+pub fn read(path: &Path) -> Result<Vec<Row>, Error> {
     let bytes = match fs::read(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
         bytes => bytes.map_err(|error| Error::io(path, error))?,
     };
     let text = String::from_utf8_lossy(&bytes);
     let lines = text.split_inclusive('\n').map(|line| match line.strip_suffix('\n') {
-        None => Line::CutOff,
-        Some(line) => Entry::parse(line).map_or(Line::Malformed, Line::Entry),
+        None => Row::CutOff,
+        Some(line) => Entry::parse(line).map_or(Row::Malformed, Row::Entry),
     });
     Ok(lines.collect())
 }
@@ -102,11 +102,11 @@ impl Writer {
     /// [`Error::Io`].
     pub fn open(path: PathBuf, plan: &Plan, step: u64) -> Result<Writer, Error> {
         let lines = read(&path)?;
-        let kept: Vec<Line> = lines.iter().filter_map(|line| kept(line, plan, step)).collect();
+        let kept: Vec<Row> = lines.iter().filter_map(|line| kept(line, plan, step)).collect();
         if kept != lines {
             write_whole(&path, |file| {
                 kept.iter().try_for_each(|line| match line {
-                    Line::Entry(entry) => writeln!(file, "{}", entry.text()),
+                    Row::Entry(entry) => writeln!(file, "{}", entry.text()),
                     _ => Ok(()),
                 })
             })?;
@@ -135,11 +135,11 @@ impl Writer {
 }
 
 /// A line without what `plan` would not have written; nothing if it would not be there, or is past `last`.
-fn kept(line: &Line, plan: &Plan, last: u64) -> Option<Line> {
-    let Line::Entry(entry) = line else { return None };
+fn kept(line: &Row, plan: &Plan, last: u64) -> Option<Row> {
+    let Row::Entry(entry) = line else { return None };
     let leaves = plan.leaves(entry.step, false);
     if entry.step > last || !leaves.entry {
         return None;
     }
-    Some(Line::Entry(Entry { digest: entry.digest.filter(|_| leaves.digest), ..entry.clone() }))
+    Some(Row::Entry(Entry { digest: entry.digest.filter(|_| leaves.digest), ..entry.clone() }))
 }

@@ -235,7 +235,7 @@ impl<'a> Training<'a> {
             let until = (done + 1..steps).find(|&step| self.plan.leaves(step, false).any()).unwrap_or(steps);
             self.trainer.run(team, until - done, |stats| {
                 last = Some(stats);
-                // Who stops at the last step is done.
+                // A stop at the last step is the end of the run.
                 stop = host.step(&stats).is_break() && stats.step != steps;
                 if stop { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             })?;

@@ -27,19 +27,19 @@
 //! r        = relu(x·V1 + c1)                    V1, c1, V2, c2: the discriminator's
 //! f        = relu(y·V1 + c1)
 //! l_r, l_f = r·V2 + c2, f·V2 + c2               one logit per row
-//! d_r      = flush(−σ(−l_r) / b)                flush(x): +0 where |x| < 2⁻⁵⁶, else x
-//! d_f      = flush(σ(l_f) / b)                  for the discriminator
-//! d_g      = flush(−σ(−l_f) / b)                for the generator
-//! dr[i, k] = d_r[i]·V2[k] + 0                   where r[i, k] > 0, else +0
-//! df[i, k] = d_f[i]·V2[k] + 0                   where f[i, k] > 0, else +0
-//! dg[i, k] = d_g[i]·V2[k] + 0                   where f[i, k] > 0, else +0
+//! dl_r     = flush(−σ(−l_r) / b)                flush(x): +0 where |x| < 2⁻⁵⁶, else x
+//! dl_f     = flush(σ(l_f) / b)                  for the discriminator
+//! dl_g     = flush(−σ(−l_f) / b)                for the generator
+//! dr[i, k] = dl_r[i]·V2[k] + 0                  where r[i, k] > 0, else +0
+//! df[i, k] = dl_f[i]·V2[k] + 0                  where f[i, k] > 0, else +0
+//! dg[i, k] = dl_g[i]·V2[k] + 0                  where f[i, k] > 0, else +0
 //! dy       = (dg·V1ᵀ)·s + 0, s = y(1 − y)       +0 where s is 0
 //! dh       = dy·W2ᵀ                             where h > 0, else +0
 //!
 //! gradients, from these values and the parameters before the step:
-//! V1, V2   = one chain over the rows of (x, dr) and then of (y, df); of (r, d_r) and then of (f, d_f)
+//! V1, V2   = one chain over the rows of (x, dr) and then of (y, df); of (r, dl_r) and then of (f, dl_f)
 //! W1, W2   = zᵀ·dh, hᵀ·dy
-//! biases   = plain adds from +0 over ascending rows: c1 of dr and on over df; c2 of d_r and on over d_f; b1 of dh;
+//! biases   = plain adds from +0 over ascending rows: c1 of dr and on over df; c2 of dl_r and on over dl_f; b1 of dh;
 //!            b2 of dy
 //! ```
 //!
@@ -68,12 +68,12 @@
 //!        first owner                  …    last owner
 //! batch  ←──────────────────────────────── announced in the step before
 //! x      own pixels                        own pixels; then z, h, a copy of V2 → all
-//! r      chain ── block by block ─────────→ chain, relu, l_r, d_r → all
+//! r      chain ── block by block ─────────→ chain, relu, l_r, dl_r → all
 //! y      needs h                           needs h
-//! f      chain ── block by block ─────────→ chain, relu, l_f, d_f, d_g → all; the losses → the host; the next batch
+//! f      chain ── block by block ─────────→ chain, relu, l_f, dl_f, dl_g → all; the losses → the host; the next batch
 //!        terms of y by pixel               (made before the chain came)
-//! dr     needs r, d_r, V2                  the same; then c1, V2, c2
-//! df dg  needs f, d_f, V2                  the same; then V1
+//! dr     needs r, dl_r, V2                 the same; then c1, V2, c2
+//! df dg  needs f, dl_f, V2                 the same; then V1
 //! dh     dy, chain ── block by block ─────→ dy, chain, relu
 //!        V1, W2, b2                        W2, b2; then W1, b1 from dh
 //! ```

@@ -49,9 +49,9 @@ struct Relays<'a> {
     h: Seat<'a>,
     v2: Seat<'a>,
     r: Seat<'a>,
-    d_r: Seat<'a>,
+    dl_r: Seat<'a>,
     f: Seat<'a>,
-    d_f: Seat<'a>,
+    dl_f: Seat<'a>,
     dh: Seat<'a>,
 }
 
@@ -118,16 +118,16 @@ impl Owner<'_> {
         drop(batch);
         ends.begin(run, t, &mut to.h, &mut to.v2)?;
 
-        // r = relu(x·V1 + c1), l_r, d_r
+        // r = relu(x·V1 + c1), l_r, dl_r
         to.r.write(|turn, mut r| {
             d.forward_real(ops, turn, r.reborrow());
             ends.real(ops, turn, r);
         })?;
-        ends.post_real(&mut to.d_r)?;
+        ends.post_real(&mut to.dl_r)?;
         d.transpose(ops);
         g.transpose(ops);
 
-        // y = output_sigmoid(h·W2 + b2), f = relu(y·V1 + c1), l_f, d_f, d_g
+        // y = output_sigmoid(h·W2 + b2), f = relu(y·V1 + c1), l_f, dl_f, dl_g
         let h = to.h.read()?;
         g.forward(ops, h.view());
         if !early {
@@ -137,18 +137,18 @@ impl Owner<'_> {
             d.forward_fake(ops, turn, g.images(), f.reborrow());
             ends.fake(ops, turn, f);
         })?;
-        ends.post_fake(run, t, &mut to.d_f, &mut to.batch)?;
+        ends.post_fake(run, t, &mut to.dl_f, &mut to.batch)?;
         if early {
             g.list_pixels(ops);
         }
 
         // dr, df, dg; c1, V2, c2 with the last owner
-        let (v2, r, d_r) = (to.v2.read()?, to.r.read()?, to.d_r.read()?);
-        d.backward_real(ops, d_r.view(), v2.view(), r.view());
-        let (f, d_f) = (to.f.read()?, to.d_f.read()?);
-        d.backward_fake(ops, d_f.view(), v2.view(), f.view());
+        let (v2, r, dl_r) = (to.v2.read()?, to.r.read()?, to.dl_r.read()?);
+        d.backward_real(ops, dl_r.view(), v2.view(), r.view());
+        let (f, dl_f) = (to.f.read()?, to.dl_f.read()?);
+        d.backward_fake(ops, dl_f.view(), v2.view(), f.view());
         ends.update_discriminator(ops, adam, [r.view(), f.view()], [d.dr.view(), d.df.view()]);
-        drop((v2, r, d_r, f, d_f));
+        drop((v2, r, dl_r, f, dl_f));
         if !early {
             d.update(ops, adam, g.pixels());
         }
@@ -220,27 +220,27 @@ impl Ends<'_> {
         self.0.iter_mut().for_each(|last| last.discriminator.real(ops, turn, r.reborrow()));
     }
 
-    fn post_real(&mut self, d_r: &mut Seat<'_>) -> Result<(), Stopped> {
+    fn post_real(&mut self, dl_r: &mut Seat<'_>) -> Result<(), Stopped> {
         let Some(last) = &mut self.0 else { return Ok(()) };
-        d_r.write(|_, d_r| copy(last.discriminator.d_logits.view().sub_rows(0, 1), d_r))
+        dl_r.write(|_, dl_r| copy(last.discriminator.dlogits.view().sub_rows(0, 1), dl_r))
     }
 
     fn fake(&mut self, ops: &Ops<'_>, turn: Turn, mut f: MatMut<'_>) {
         self.0.iter_mut().for_each(|last| last.discriminator.fake(ops, turn, f.reborrow()));
     }
 
-    /// d_f and d_g; then tells the host what step `t` has come to, and announces the next one. There is none where that was
+    /// dl_f and dl_g; then tells the host what step `t` has come to, and announces the next one. There is none where that was
     /// the last one, where the host breaks off, and where the step before has diverged: of that the host is told by the run's
     /// error.
     fn post_fake(
         &mut self,
         run: &Common<'_>,
         t: u64,
-        d_f: &mut Seat<'_>,
+        dl_f: &mut Seat<'_>,
         batch: &mut Seat<'_, u32>,
     ) -> Result<(), Stopped> {
         let Some(last) = &mut self.0 else { return Ok(()) };
-        d_f.write(|_, d_f| copy(last.discriminator.d_logits.view().sub_rows(1, 2), d_f))?;
+        dl_f.write(|_, dl_f| copy(last.discriminator.dlogits.view().sub_rows(1, 2), dl_f))?;
         // All owners are in this step, so whoever diverged in the one before has said so.
         if run.diverged.load(Ordering::Relaxed) {
             return self.announce(run, None, batch);
@@ -291,7 +291,7 @@ pub(super) struct Shares<'a> {
     generator_bias: TensorMut<'a>,
     discriminator_weight: TensorMut<'a>,
     batch: Relay<'a, u32>,
-    /// h, v2, d_r, d_f, r, f, dh.
+    /// h, v2, dl_r, dl_f, r, f, dh.
     relays: [Relay<'a>; 7],
     last: Last<'a>,
     memory: Carver<'a>,
@@ -312,11 +312,11 @@ impl<'a> Shares<'a> {
         let order = carve.mat(layout.order);
         let batch = carve.mat(layout.batch);
         let z = carve.mat(layout.z);
-        let [h, r, f, dh, v2, d_r, d_f] =
-            [layout.h, layout.r, layout.f, layout.dh, layout.v2, layout.d_r, layout.d_f]
+        let [h, r, f, dh, v2, dl_r, dl_f] =
+            [layout.h, layout.r, layout.f, layout.dh, layout.v2, layout.dl_r, layout.dl_f]
                 .map(|place| carve.mat(place));
-        let [logits, losses, d_logits, db1, dc1] =
-            [layout.logits, layout.losses, layout.d_logits, layout.db1, layout.dc1]
+        let [logits, losses, dlogits, db1, dc1] =
+            [layout.logits, layout.losses, layout.dlogits, layout.db1, layout.dc1]
                 .map(|place| carve.mat(place));
         let mut flags = Carver::new(carve.lines(layout.flags));
         let (blocks, last) = (sizes.blocks(owners), owners - 1);
@@ -324,8 +324,8 @@ impl<'a> Shares<'a> {
         let to_all = (owners, 1);
         let mut lines = |blocks| flags.lines(flag_lines(owners, blocks));
         let batch = Relay::new(batch, lines(1), to_all, last, 0, run.meeting);
-        let [h, v2, d_r, d_f] =
-            [h, v2, d_r, d_f].map(|matrix| Relay::new(matrix, lines(1), to_all, last, 0, run.meeting));
+        let [h, v2, dl_r, dl_f] =
+            [h, v2, dl_r, dl_f].map(|matrix| Relay::new(matrix, lines(1), to_all, last, 0, run.meeting));
         // From owner to owner, and then to all, or to the last one alone.
         let [r, f, dh] = [(r, 0), (f, 0), (dh, last)].map(|(matrix, reader)| {
             Relay::new(matrix, lines(blocks), (owners, blocks), 0, reader, run.meeting)
@@ -338,7 +338,7 @@ impl<'a> Shares<'a> {
                 bias: c2,
                 logits,
                 losses,
-                d_logits,
+                dlogits,
                 dhidden_bias: dc1,
             },
             epoch,
@@ -353,7 +353,7 @@ impl<'a> Shares<'a> {
             generator_bias: b2,
             discriminator_weight: v1,
             batch,
-            relays: [h, v2, d_r, d_f, r, f, dh],
+            relays: [h, v2, dl_r, dl_f, r, f, dh],
             last,
             memory: carve,
         }
@@ -386,7 +386,7 @@ impl<'a> Shares<'a> {
             let [x_by_image, x_by_pixel, by_image, by_pixel, by_unit] =
                 [own.x_by_image, own.x_by_pixel, own.by_image, own.by_pixel, own.by_unit]
                     .map(|place| Terms::new(carve.lists(place)));
-            let [h, v2, d_r, d_f, r, f, dh] = relays.each_mut().map(Seats::seat);
+            let [h, v2, dl_r, dl_f, r, f, dh] = relays.each_mut().map(Seats::seat);
             Some(Owner {
                 run,
                 early: 2 * owner < owners,
@@ -413,7 +413,7 @@ impl<'a> Shares<'a> {
                     dg,
                 },
                 adam: Adam { rates: AdamRates::new(0.0, 0.0, 0.0, 1.0, 1), gradient, diverged: false },
-                relays: Relays { batch: batch.seat(), h, v2, r, d_r, f, d_f, dh },
+                relays: Relays { batch: batch.seat(), h, v2, r, dl_r, f, dl_f, dh },
                 ends: Ends(if owner + 1 == owners { last.take() } else { None }),
                 called: false,
                 diverged: None,
