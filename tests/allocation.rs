@@ -84,14 +84,14 @@ fn a_step_allocates_nothing_on_any_thread() {
     assert_eq!(counted, 0);
     digests.push(trainer.digest().unwrap());
 
-    // However long a run is, to enter a team costs the same.
-    let entered = [10, 500].map(|steps| {
+    // However long a run is, to enter a team costs the same. The least of several times: which worker first takes a job from
+    // another one, and registers itself with rayon's queues then, is chance.
+    let entered = [10, 200].map(|steps| {
         let mut trainer = Trainer::new(config.clone(), images).unwrap();
         trainer.set_owners(2);
         let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
-        // A worker that is called for the first time registers itself with rayon, once.
-        pool.broadcast(|_| ());
-        pool.install(|| calls(|| trainer.run(&Rayon, steps, |_| ControlFlow::Continue(())).unwrap()))
+        let mut run = || trainer.run(&Rayon, steps, |_| ControlFlow::Continue(())).unwrap();
+        (0..10).map(|_| pool.install(|| calls(&mut run))).min()
     });
     println!("calls to the allocator when a pool of 2 is entered: {entered:?}");
     assert_eq!(entered[0], entered[1]);
