@@ -16,6 +16,26 @@
 //! - [`generator`]: the generator
 //! - [`discriminator`]: the discriminator
 
+/// An enum whose variants have names: each is stated once, in order.
+macro_rules! named {
+    ($(#[$meta:meta])* pub enum $enum:ident {$($(#[$doc:meta])* $variant:ident = $name:literal,)+}) => {
+        $(#[$meta])*
+        pub enum $enum {$($(#[$doc])* $variant,)+}
+
+        impl $enum {
+            /// All of them, in order.
+            pub const ALL: [$enum; [$($name),+].len()] = [$($enum::$variant),+];
+
+            /// Its name, in files and tables.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $($enum::$variant => $name,)+
+                }
+            }
+        }
+    };
+}
+
 pub mod discriminator;
 pub mod generator;
 pub mod layers;

@@ -5,80 +5,40 @@ use core::ops::Add;
 use crate::kernels::gemm::Left;
 use crate::kernels::tiles::Mat;
 
-/// A part of a step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Phase {
-    /// The batch is drawn, and its images become f32.
-    Images,
-    /// Non-zero terms are listed.
-    Lists,
-    /// Real images → the discriminator's hidden layer.
-    RealForward,
-    /// Hidden values → logits, losses, and their gradients back at the hidden layer.
-    Losses,
-    /// Both large weights are copied, transposed.
-    Transpose,
-    /// The generator's noise.
-    Noise,
-    /// Noise → the generator's hidden layer.
-    HiddenForward,
-    /// The generator's hidden layer → pixels.
-    PixelsForward,
-    /// Generated images → the discriminator's hidden layer.
-    FakeForward,
-    /// The gradient of the discriminator's hidden weight, and its update.
-    DiscriminatorUpdate,
-    /// The discriminator's hidden layer → the gradient of the generated pixels.
-    PixelsBackward,
-    /// Pixels → the gradient of the generator's hidden layer.
-    HiddenBackward,
-    /// The gradient of the generator's output weight, and its update.
-    OutputUpdate,
-    /// The gradient of the generator's hidden weight, and its update.
-    HiddenUpdate,
-    /// The biases and the discriminator's output weight.
-    Biases,
-}
-
-impl Phase {
-    /// All of them, in the order of a step.
-    pub const ALL: [Phase; 15] = [
-        Phase::Images,
-        Phase::RealForward,
-        Phase::Transpose,
-        Phase::Noise,
-        Phase::HiddenForward,
-        Phase::PixelsForward,
-        Phase::FakeForward,
-        Phase::Losses,
-        Phase::Lists,
-        Phase::DiscriminatorUpdate,
-        Phase::PixelsBackward,
-        Phase::HiddenBackward,
-        Phase::OutputUpdate,
-        Phase::HiddenUpdate,
-        Phase::Biases,
-    ];
-
-    /// Words for a table.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Phase::Images => "images",
-            Phase::Lists => "lists of non-zero terms",
-            Phase::RealForward => "real images forward",
-            Phase::Losses => "logits and losses",
-            Phase::Transpose => "weights transposed",
-            Phase::Noise => "noise",
-            Phase::HiddenForward => "noise forward",
-            Phase::PixelsForward => "pixels forward, sigmoid",
-            Phase::FakeForward => "generated images forward",
-            Phase::DiscriminatorUpdate => "discriminator weight, Adam",
-            Phase::PixelsBackward => "pixels backward",
-            Phase::HiddenBackward => "generator hidden backward",
-            Phase::OutputUpdate => "output weight, Adam",
-            Phase::HiddenUpdate => "noise weight, Adam",
-            Phase::Biases => "biases, output layer",
-        }
+named! {
+    /// A part of a step, in the order of a step.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum Phase {
+        /// The batch is drawn, and its images become f32.
+        Images = "images",
+        /// Real images → the discriminator's hidden layer.
+        RealForward = "real images forward",
+        /// Both large weights are copied, transposed.
+        Transpose = "weights transposed",
+        /// The generator's noise.
+        Noise = "noise",
+        /// Noise → the generator's hidden layer.
+        HiddenForward = "noise forward",
+        /// The generator's hidden layer → pixels.
+        PixelsForward = "pixels forward, sigmoid",
+        /// Generated images → the discriminator's hidden layer.
+        FakeForward = "generated images forward",
+        /// Hidden values → logits, losses, and their gradients back at the hidden layer.
+        Losses = "logits and losses",
+        /// Non-zero terms are listed.
+        Lists = "lists of non-zero terms",
+        /// The gradient of the discriminator's hidden weight, and its update.
+        DiscriminatorUpdate = "discriminator weight, Adam",
+        /// The discriminator's hidden layer → the gradient of the generated pixels.
+        PixelsBackward = "pixels backward",
+        /// Pixels → the gradient of the generator's hidden layer.
+        HiddenBackward = "generator hidden backward",
+        /// The gradient of the generator's output weight, and its update.
+        OutputUpdate = "output weight, Adam",
+        /// The gradient of the generator's hidden weight, and its update.
+        HiddenUpdate = "noise weight, Adam",
+        /// The biases and the discriminator's output weight.
+        Biases = "biases, output layer",
     }
 }
 

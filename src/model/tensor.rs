@@ -4,47 +4,23 @@ use super::sizes::Sizes;
 use crate::kernels::reference::in_bounds;
 use crate::kernels::tiles::Mat;
 
-/// One of the eight tensors, in canonical order: G before D, layer by layer, weight before bias.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub enum Tensor {
-    GeneratorHiddenWeight,
-    GeneratorHiddenBias,
-    GeneratorOutWeight,
-    GeneratorOutBias,
-    DiscriminatorHiddenWeight,
-    DiscriminatorHiddenBias,
-    DiscriminatorOutWeight,
-    DiscriminatorOutBias,
+named! {
+    /// One of the eight tensors, in canonical order: G before D, layer by layer, weight before bias.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    #[allow(missing_docs)]
+    pub enum Tensor {
+        GeneratorHiddenWeight = "generator.hidden.weight",
+        GeneratorHiddenBias = "generator.hidden.bias",
+        GeneratorOutWeight = "generator.out.weight",
+        GeneratorOutBias = "generator.out.bias",
+        DiscriminatorHiddenWeight = "discriminator.hidden.weight",
+        DiscriminatorHiddenBias = "discriminator.hidden.bias",
+        DiscriminatorOutWeight = "discriminator.out.weight",
+        DiscriminatorOutBias = "discriminator.out.bias",
+    }
 }
 
 impl Tensor {
-    /// All tensors in canonical order.
-    pub const ALL: [Tensor; 8] = [
-        Tensor::GeneratorHiddenWeight,
-        Tensor::GeneratorHiddenBias,
-        Tensor::GeneratorOutWeight,
-        Tensor::GeneratorOutBias,
-        Tensor::DiscriminatorHiddenWeight,
-        Tensor::DiscriminatorHiddenBias,
-        Tensor::DiscriminatorOutWeight,
-        Tensor::DiscriminatorOutBias,
-    ];
-
-    /// The name in files.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Tensor::GeneratorHiddenWeight => "generator.hidden.weight",
-            Tensor::GeneratorHiddenBias => "generator.hidden.bias",
-            Tensor::GeneratorOutWeight => "generator.out.weight",
-            Tensor::GeneratorOutBias => "generator.out.bias",
-            Tensor::DiscriminatorHiddenWeight => "discriminator.hidden.weight",
-            Tensor::DiscriminatorHiddenBias => "discriminator.hidden.bias",
-            Tensor::DiscriminatorOutWeight => "discriminator.out.weight",
-            Tensor::DiscriminatorOutBias => "discriminator.out.bias",
-        }
-    }
-
     /// Whether it is a bias: one dimension.
     pub const fn is_bias(self) -> bool {
         self as usize % 2 == 1
