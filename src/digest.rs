@@ -5,7 +5,7 @@ use core::fmt;
 use sha2::{Digest as _, Sha256};
 
 /// A SHA-256; displays as `sha256:` and 64 hexadecimal digits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 #[cfg_attr(
     feature = "run",
     derive(serde::Deserialize, serde::Serialize),
@@ -36,6 +36,12 @@ impl Digest {
             i += 1;
         }
         Some(Digest(bytes))
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
     }
 }
 

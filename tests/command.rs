@@ -191,6 +191,13 @@ fn bad_settings_are_refused_with_2() {
         refused(dir, &[flag, value], 2, &[flag]);
     }
     refused(dir, &["--no-such-flag"], 2, &["--no-such-flag"]);
+    refused(dir, &["--data", ""], 2, &["--data"]);
+    refused(dir, &["--seed", ""], 2, &["--seed", "not \"\""]);
+    // A list may be given in parts.
+    let steps = ["--digest-at", "1", "--digest-at", "2,3"];
+    let small = ["--batch-size", "8", "--validation", "4", "--steps", "3", "--out", "listed"];
+    assert!(train(dir, &[&steps[..], &small].concat()).status.success());
+    assert!(fs::read_to_string(dir.join("listed/config.toml")).unwrap().contains("digest-at = [1, 2, 3]"));
 }
 
 #[test]

@@ -291,6 +291,9 @@ fn a_checkpoint_under_the_name_of_another_step_is_passed_over() {
     let exported = run(dir, &["export", "run", "--out", "newest.safetensors"]);
     assert!(text(&exported.stderr).contains("step_00000040"), "{}", text(&exported.stderr));
     refused(run(dir, &["inspect", misnamed.to_str().unwrap()]), 3, &["step_00000099", "holds step 10"]);
+    // Outside a run's folder a name is only a name.
+    done(run(dir, &["export", "run@15", "--out", "step_1.safetensors"]));
+    assert!(done(run(dir, &["inspect", "step_1.safetensors"])).contains("15"));
     let resume = ["train", "--resume", misnamed.to_str().unwrap()];
     refused(run(dir, &resume), 3, &["step_00000099", "holds step 10"]);
     assert_eq!(steps_kept(&dir.join("run")), [10, 20, 30, 40, 99]);

@@ -67,8 +67,8 @@ fn what_a_file_gets_wrong_is_named_with_its_line() {
     let dir = dir.path();
     small_data(dir);
     for (line, words) in [
-        ("batch-size = 0", &["batch-size", "1 to 65536", "not 0"][..]),
-        ("batch-size = -1", &["batch-size", "not -1"]),
+        ("batch-size = 0", &["batch-size", "1 to 65536", "not \"0\""][..]),
+        ("batch-size = -1", &["batch-size", "not \"-1\""]),
         ("batch-size = 1.5", &["batch-size", "1 to 65536"]),
         ("batch_size = 5", &["unknown setting `batch_size`", "batch-size"]),
         ("learning-rate = \"fast\"", &["learning-rate", "finite"]),

@@ -37,7 +37,7 @@ impl Inspect {
 fn describe_run(folder: &Folder) -> Result<String, Error> {
     let mut text = String::new();
     let found = folder.checkpoints()?;
-    if let Some(manifest) = folder.read_manifest() {
+    if let Some(manifest) = folder.read_manifest().ok().flatten() {
         let run = &manifest.run;
         let killed = run.status == Status::Running && !folder.is_held();
         let status = if killed { "not ended, its process is gone" } else { run.status.name() };
@@ -59,7 +59,8 @@ fn describe_run(folder: &Folder) -> Result<String, Error> {
         [newest, .., oldest] => format!("{}, after steps {oldest} to {newest}", steps.len()),
     };
     line(&mut text, "checkpoints", &steps);
-    let last = log::read(&folder.log())?.into_iter().rev().find_map(|line| match line {
+    let lines = if folder.log().exists() { log::read(&folder.log())? } else { Vec::new() };
+    let last = lines.into_iter().rev().find_map(|line| match line {
         log::Row::Entry(entry) => Some(entry.text()),
         _ => None,
     });

@@ -86,8 +86,21 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     match done {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            note!("error: {error}");
+            note!("error: {}{error}", hyphens(&error));
             ExitCode::from(error.exit_code())
         }
+    }
+}
+
+/// What goes before an error about a setting, so that it names the flag.
+fn hyphens(error: &duel::Error) -> &'static str {
+    match error {
+        duel::Error::Usage { setting, .. }
+            if setting == "out"
+                || duel::run::Plan::default().values().iter().any(|(about, _)| about.name == setting) =>
+        {
+            "--"
+        }
+        _ => "",
     }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use duel::export::safetensors::Checkpoint;
 use duel::run::recorded::Named;
-use duel::{Dataset, Error, Rayon};
+use duel::{Dataset, Error, Isa, Rayon, Serial};
 
 use super::machine::Machine;
 use super::terminal::Progress;
@@ -31,7 +31,9 @@ impl Replay {
 
     /// The state that `argument` names, and its name for people.
     pub fn state(&self, argument: &Path) -> Result<(String, Checkpoint), Error> {
-        let (isa, pool, progress) = (self.machine.isa()?, self.machine.pool()?, Progress::of("recomputed"));
-        pool.install(|| Named::parse(argument).state(self.data.as_deref(), isa, &Rayon, &progress))
+        let (named, progress) = (Named::parse(argument), Progress::of("recomputed"));
+        let Named::Step(..) = named else { return named.state(None, Isa::best(), &Serial, &progress) };
+        let (isa, pool) = (self.machine.isa()?, self.machine.pool()?);
+        pool.install(|| named.state(self.data.as_deref(), isa, &Rayon, &progress))
     }
 }

@@ -2,8 +2,9 @@
 
 use std::ffi::OsString;
 
-use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, value_parser};
+use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, value_parser};
 use duel::run::{Plan, Settings};
+use duel::settings::Kind;
 
 /// The settings that were given as flags.
 #[derive(Debug)]
@@ -18,6 +19,7 @@ impl Args for Flags {
                 .value_name(about.placeholder)
                 .value_parser(value_parser!(OsString))
                 .allow_negative_numbers(true)
+                .action(if about.kind == Kind::Integers { ArgAction::Append } else { ArgAction::Set })
                 .help(format!("{}{default}", about.help))
         });
         command.args(flags)
@@ -31,13 +33,13 @@ impl FromArgMatches for Flags {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         let mut settings = Settings::default();
         for (about, _) in Plan::default().values() {
-            if let Some(text) = matches.get_one::<OsString>(about.name) {
-                let text = text.to_str().ok_or_else(|| {
-                    let problem = format!("--{}: {}\n", about.name, about.expected);
-                    clap::Error::raw(clap::error::ErrorKind::InvalidUtf8, problem)
-                })?;
-                settings.flag(about, text.to_string());
-            }
+            let Some(texts) = matches.get_many::<OsString>(about.name) else { continue };
+            let texts: Option<Vec<&str>> = texts.map(|text| text.to_str()).collect();
+            let texts = texts.ok_or_else(|| {
+                let problem = format!("--{}: {}\n", about.name, about.expected);
+                clap::Error::raw(clap::error::ErrorKind::InvalidUtf8, problem)
+            })?;
+            settings.set(about.name, &texts.join(","));
         }
         Ok(Flags(settings))
     }

@@ -1,12 +1,14 @@
 //! What a person sees: results on stdout, bars, notes, numbers, pictures.
 
 use std::io::Write;
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use console::Term;
 use duel::Error;
 use duel::export::grid::Canvas;
 use duel::run::Observer;
+pub use duel::run::diff::grouped;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// Results, on stdout.
@@ -18,28 +20,21 @@ pub fn print(text: &str) -> Result<(), Error> {
         .map_err(|error| Error::io("stdout", error))
 }
 
-/// 70000 as 70,000.
-pub fn grouped(n: u64) -> String {
-    let digits = n.to_string();
-    let mut text = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 /// How far something is: a bar on a terminal, else a line every ten seconds. What is quick shows nothing.
 #[derive(Debug)]
 pub struct Progress {
     bar: ProgressBar,
     /// What is done with a step.
     verb: &'static str,
+    since: Mutex<Since>,
+}
+
+/// From when on, and from which step on; and when a line was last written.
+#[derive(Debug)]
+struct Since {
     started: Instant,
-    /// The step that it began at, and when a line was last written.
-    from: std::sync::Mutex<(u64, Duration)>,
+    step: u64,
+    noted: Instant,
 }
 
 impl Progress {
@@ -50,7 +45,8 @@ impl Progress {
             ProgressStyle::with_template("{bar:30} {human_pos}/{human_len} · {per_sec} · {eta} left {msg}")
                 .expect("the template is fixed"),
         );
-        Progress { bar, verb, started: Instant::now(), from: Default::default() }
+        let now = Instant::now();
+        Progress { bar, verb, since: Mutex::new(Since { started: now, step: 0, noted: now }) }
     }
 
     /// So many steps, of which `from` are done.
@@ -61,27 +57,28 @@ impl Progress {
         self.bar.set_length(steps);
         self.bar.set_position(from);
         self.bar.reset_eta();
-        if let Ok(mut state) = self.from.lock() {
-            state.0 = from;
-        }
+        let now = Instant::now();
+        *self.since.lock().expect("nothing panics while it is held") =
+            Since { started: now, step: from, noted: now };
     }
 
     /// `done` steps are done; a bar shows `message`.
     pub fn at(&self, done: u64, message: impl FnOnce() -> String) {
-        if !self.bar.is_hidden() {
-            if done.is_multiple_of(50) {
-                self.bar.set_message(message());
-            }
-            return self.bar.set_position(done);
-        }
         self.bar.set_position(done);
-        let elapsed = self.started.elapsed();
-        if let Ok(mut state) = self.from.try_lock()
-            && elapsed.saturating_sub(state.1) > Duration::from_secs(10)
+        if done.is_multiple_of(50) && !self.bar.is_hidden() {
+            self.bar.set_message(message());
+        }
+        self.note_now_and_then();
+    }
+
+    fn note_now_and_then(&self) {
+        if self.bar.is_hidden()
+            && let Ok(mut since) = self.since.try_lock()
+            && since.noted.elapsed() > Duration::from_secs(10)
         {
-            state.1 = elapsed;
-            let all = self.bar.length().unwrap_or(0);
-            let rate = (done - state.0) as f64 / elapsed.as_secs_f64();
+            since.noted = Instant::now();
+            let (done, all) = (self.bar.position(), self.bar.length().unwrap_or(0));
+            let rate = (done - since.step) as f64 / since.started.elapsed().as_secs_f64();
             let left = all.saturating_sub(done) as f64 / rate;
             let (done, all) = (grouped(done), grouped(all));
             note!("{done} of {all} steps {} · {rate:.0} steps/s · {left:.0} s left", self.verb);
@@ -103,9 +100,7 @@ impl Observer for Progress {
     }
     fn step(&self) {
         self.bar.inc(1);
-        if self.bar.is_hidden() {
-            self.at(self.bar.position(), String::new);
-        }
+        self.note_now_and_then();
     }
 }
 

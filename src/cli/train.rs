@@ -56,7 +56,7 @@ impl Train {
         let default = Folder::default_of(plan.config.seed);
         let path = if auto { self.out.as_deref().unwrap_or(&default) } else { &resume };
         let old = Unfinished::open(path, &Progress::of("trained"))?;
-        let plan = Plan::new(&settings.or(old.settings.clone()))?;
+        let plan = Plan::new(&settings.or(old.settings().clone()))?;
         let data = Dataset::open(&plan.schedule.data)?;
         train(Training::resume(old, plan, &data)?, &data, isa, &self.machine)
     }

@@ -113,8 +113,9 @@ impl<'a> Audit<'a> {
         let mut problems = self.problems.lock().expect("nothing panics while it is held");
         // The same file may be found wrong in more ways than one.
         if !problems.contains(&what) {
+            problems.push(what.clone());
+            drop(problems);
             self.observer.note(&format!("MISMATCH {what}"));
-            problems.push(what);
         }
     }
 
@@ -142,13 +143,9 @@ impl<'a> Audit<'a> {
     }
 
     fn read_log(&mut self) -> Result<(), Error> {
-        let path = self.run.folder.log();
-        if !path.exists() {
-            return Err(Error::io(path, std::io::ErrorKind::NotFound.into()));
-        }
         let steps = self.run.plan.schedule.steps;
         let ended = matches!(self.outcome.status, Status::Done | Status::Stopped);
-        for (i, line) in log::read(&path)?.into_iter().enumerate() {
+        for (i, line) in log::read(&self.run.folder.log())?.into_iter().enumerate() {
             let wrong = |what: &str| self.problem(format!("metrics.jsonl: line {}: {what}", i + 1));
             match line {
                 Row::CutOff if ended => wrong("cut off"),
@@ -273,7 +270,7 @@ impl<'a> Audit<'a> {
     }
 
     /// Trains so many intervals again, taken at random, or all: at most `at_once` of them at the same time, on the threads of
-    /// the rayon pool that this is called in.
+    /// the rayon pool that this is called in; outside a pool one after the other.
     ///
     /// # Errors
     /// [`Error::Mismatch`] that names the first problem found, here or by [`Audit::new`]; [`Error::Io`].
@@ -290,13 +287,16 @@ impl<'a> Audit<'a> {
         let checked = Checked { intervals, of: all.len() };
         self.observer.begin(checked.steps());
         let intervals = &checked.intervals;
-        let next = AtomicUsize::new(0);
-        if at_once.min(intervals.len()) < 2 {
+        let (next, at_once) = (AtomicUsize::new(0), at_once.min(intervals.len()));
+        // Outside a pool rayon would start one of its own.
+        if at_once < 2 || rayon::current_thread_index().is_none() {
             intervals.iter().try_for_each(|&interval| self.train_again(interval, isa, &Rayon))?;
         } else {
             (0..at_once).into_par_iter().with_max_len(1).try_for_each(|_| {
                 while let Some(&interval) = intervals.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    self.train_again(interval, isa, &Serial)?;
+                    // Whatever stops one stops all.
+                    self.train_again(interval, isa, &Serial)
+                        .inspect_err(|_| next.store(intervals.len(), Ordering::Relaxed))?;
                 }
                 Ok(())
             })?;

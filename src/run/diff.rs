@@ -27,8 +27,15 @@ pub enum Finding {
     Differs(String, [String; 2]),
     /// At how many steps the logs agree, and up to which; they have no other step in common.
     LogsAgree(usize, u64),
-    /// Up to which step the logs agree, up to which with a digest, and at which they differ.
-    LogsDiffer(u64, u64, u64),
+    /// Where the logs part.
+    LogsDiffer {
+        /// The last step at which they agree.
+        agree: u64,
+        /// The last one at which they agree on a digest.
+        proven: u64,
+        /// The first one at which they differ.
+        differ: u64,
+    },
     /// Images differ: how many, and the first one's number, from 0.
     Images(usize, usize),
     /// The first step after which the states differ.
@@ -62,20 +69,26 @@ impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Finding::Differs(name, [a, b]) => write!(f, "{name}: {a} | {b}"),
-            Finding::LogsAgree(steps, last) => write!(f, "The logs agree at {steps} steps, up to {last}."),
-            Finding::LogsDiffer(agree, proven, differ) => write!(
-                f,
-                "The logs agree up to step {agree}, with a digest up to step {proven}, and differ at step {differ}."
-            ),
+            Finding::LogsAgree(steps, last) => {
+                write!(f, "The logs agree at {steps} steps, up to {}.", grouped(*last))
+            }
+            Finding::LogsDiffer { agree, proven, differ } => {
+                let [agree, proven, differ] = [agree, proven, differ].map(|step| grouped(*step));
+                write!(f, "The logs agree up to step {agree}, with a digest up to step {proven}, ")?;
+                write!(f, "and differ at step {differ}.")
+            }
             Finding::Images(1, first) => write!(f, "image {first} of the data differs, counted from 0"),
             Finding::Images(count, first) => {
                 write!(f, "{count} images differ, the first is number {first}")
             }
-            Finding::FirstStep(step) => write!(f, "The first step after which the states differ: {step}"),
+            Finding::FirstStep(step) => {
+                write!(f, "The first step after which the states differ: {}", grouped(*step))
+            }
             Finding::NotReproduced(step, digest) => write!(
                 f,
-                "Trained again, both have the same state after step {step}, {digest}: one of the folders does not tell what \
-                 its run did, `duel verify RUN --all` says which."
+                "Trained again, both have the same state after step {}, {digest}: one of the folders does not tell what \
+                 its run did, `duel verify RUN --all` says which.",
+                grouped(*step)
             ),
             Finding::OtherBits => {
                 f.write_str("Their bits version is not this program's: nothing to train again.")
@@ -83,8 +96,17 @@ impl fmt::Display for Finding {
             Finding::Equal(digest) => write!(f, "parameters and moments are equal; state {digest}"),
             Finding::Tensor { name, shape, values, ulps, pair: [a, b], at } => {
                 let all: usize = shape.iter().product();
-                write!(f, "first tensor that differs: {name} {shape:?}: {values} of its {all} values, ")?;
-                write!(f, "by at most {ulps} ulp: {a:e} | {b:e} at ")?;
+                write!(
+                    f,
+                    "first tensor that differs: {name} {shape:?}: {} of its ",
+                    grouped(*values as u64)
+                )?;
+                write!(
+                    f,
+                    "{} values, by at most {} ulp: {a:e} | {b:e} at ",
+                    grouped(all as u64),
+                    grouped(*ulps)
+                )?;
                 match shape[..] {
                     [_, cols] => write!(f, "[{}, {}]", at / cols, at % cols),
                     _ => write!(f, "[{at}]"),
@@ -93,6 +115,19 @@ impl fmt::Display for Finding {
             Finding::Others(names) => write!(f, "and then: {}", names.join(", ")),
         }
     }
+}
+
+/// 70000 as 70,000.
+pub fn grouped(n: u64) -> String {
+    let digits = n.to_string();
+    let mut text = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
 }
 
 /// Takes findings as they are made.
@@ -140,7 +175,7 @@ pub fn runs(
     // Equal losses do not prove equal states.
     let proven = before().filter(|(_, a, b)| a.digest.is_some() && a.digest == b.digest).last();
     let lower = proven.map_or(0, |(step, ..)| step);
-    tell(Finding::LogsDiffer(agree, lower, upper))?;
+    tell(Finding::LogsDiffer { agree, proven: lower, differ: upper })?;
     if of_a.bits_version != BITS_VERSION {
         tell(Finding::OtherBits)?;
         return Ok(false);
@@ -181,7 +216,7 @@ fn end(run: &Recorded, outcome: &Outcome, observer: &dyn Observer) -> Result<Str
     let and_then =
         if diverged { format!(", diverged at step {}", outcome.steps_done) } else { String::new() };
     Ok(match saved {
-        Some((step, digest)) => format!("step {step}, {digest}{and_then}"),
+        Some((step, digest)) => format!("step {}, {digest}{and_then}", grouped(step)),
         None => format!("nothing saved{and_then}"),
     })
 }
@@ -199,6 +234,10 @@ fn entries(run: &Recorded) -> Result<BTreeMap<u64, Entry>, Error> {
     let mut entries = BTreeMap::new();
     for (i, line) in log::read(&path)?.into_iter().enumerate() {
         match line {
+            Row::Entry(entry) if entry.step > run.plan.schedule.steps => {
+                let problem = format!("line {}: step {} is beyond the run's steps", i + 1, entry.step);
+                return Err(Error::input(path.display().to_string(), problem));
+            }
             Row::Entry(entry) => drop(entries.insert(entry.step, entry)),
             Row::CutOff => {}
             Row::Malformed => {
@@ -239,7 +278,7 @@ pub fn states(a: &Checkpoint, b: &Checkpoint, tell: Tell<'_>) -> Result<bool, Er
     same &= !differs(tell, "data", a.data_digest, b.data_digest)?;
     let size = |of: &Checkpoint| format!("{} × {}", of.height, of.width);
     same &= !differs(tell, "image", size(a), size(b))?;
-    same &= !differs(tell, "step", a.step, b.step)?;
+    same &= !differs(tell, "step", grouped(a.step), grouped(b.step))?;
     Ok(tensors(a, b, tell)? && same)
 }
 

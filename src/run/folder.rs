@@ -72,9 +72,19 @@ impl Folder {
             .is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
     }
 
-    /// The manifest, if there is a whole one.
-    pub fn read_manifest(&self) -> Option<Manifest> {
-        serde_json::from_slice(&fs::read(self.manifest()).ok()?).ok()
+    /// The manifest, if there is one.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if it cannot be read, [`Error::Input`] if it is malformed.
+    pub fn read_manifest(&self) -> Result<Option<Manifest>, Error> {
+        let path = self.manifest();
+        match fs::read(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::io(path, error)),
+            Ok(bytes) => serde_json::from_slice(&bytes)
+                .map(Some)
+                .map_err(|error| Error::input(path.display().to_string(), format!("malformed: {error}"))),
+        }
     }
 
     /// The settings as they were written.
@@ -129,7 +139,7 @@ fn step_of(path: &Path) -> Option<u64> {
     path.file_name()?.to_str()?.strip_prefix("step_")?.strip_suffix(".safetensors")?.parse().ok()
 }
 
-/// Reads and checks one checkpoint, also against the step in its name if there is one.
+/// Reads and checks one checkpoint, also against the step in its name where it lies in a run's folder.
 ///
 /// # Errors
 /// [`Error::Io`] if it cannot be read, [`Error::Input`] if it is damaged or holds another step.
@@ -137,7 +147,8 @@ pub fn read_checkpoint(path: &Path) -> Result<Checkpoint, Error> {
     let bytes = fs::read(path).map_err(|error| Error::io(path, error))?;
     let source = path.display().to_string();
     let checkpoint = Checkpoint::decode(&bytes, &source)?;
-    match step_of(path) {
+    let of_a_run = parent(path).file_name().is_some_and(|name| name == "checkpoints");
+    match step_of(path).filter(|_| of_a_run) {
         Some(step) if step != checkpoint.step => {
             Err(Error::input(source, format!("holds step {}", checkpoint.step)))
         }
@@ -163,11 +174,8 @@ impl Writer {
     pub fn create(path: Option<&Path>, plan: &Plan) -> Result<Writer, Error> {
         let text = plan.text()?;
         let taken = |folder: &Folder| {
-            let problem = format!(
-                "{} already holds a run, expected a new folder, or --resume",
-                folder.path().display()
-            );
-            Error::usage("--out", problem)
+            let problem = format!("{} already holds a run, expected a new folder", folder.path().display());
+            Error::usage("out", problem)
         };
         let folder = match path {
             Some(path) => Folder::new(path),
@@ -228,7 +236,7 @@ impl Writer {
                 let mut holder = String::new();
                 let _ = lock.read_to_string(&mut holder);
                 let problem = format!("{} is in use by process {}", folder.path().display(), holder.trim());
-                return Err(Error::usage("--out", problem));
+                return Err(Error::usage("out", problem));
             }
             Err(TryLockError::Error(error)) => return Err(failed(error)),
         }

@@ -70,15 +70,12 @@ pub enum Row {
     Malformed,
 }
 
-/// Reads a log, line by line. One that is not there is empty.
+/// Reads a log, line by line.
 ///
 /// # Errors
-/// [`Error::Io`] if it cannot be read.
+/// [`Error::Io`] if it is not there, or cannot be read.
 pub fn read(path: &Path) -> Result<Vec<Row>, Error> {
-    let bytes = match fs::read(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
-        bytes => bytes.map_err(|error| Error::io(path, error))?,
-    };
+    let bytes = fs::read(path).map_err(|error| Error::io(path, error))?;
     let text = String::from_utf8_lossy(&bytes);
     let lines = text.split_inclusive('\n').map(|line| match line.strip_suffix('\n') {
         None => Row::CutOff,
@@ -99,9 +96,12 @@ impl Writer {
     /// stop in between leaves no trace.
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// [`Error::Io`]; [`Error::Input`] naming a line that no run has written.
     pub fn open(path: PathBuf, plan: &Plan, step: u64) -> Result<Writer, Error> {
-        let lines = read(&path)?;
+        let lines = if path.exists() { read(&path)? } else { Vec::new() };
+        if let Some(i) = lines.iter().position(|line| *line == Row::Malformed) {
+            return Err(Error::input(path.display().to_string(), format!("line {} is malformed", i + 1)));
+        }
         let kept: Vec<Row> = lines.iter().filter_map(|line| kept(line, plan, step)).collect();
         if kept != lines {
             write_whole(&path, |file| {

@@ -18,7 +18,7 @@ pub const CANVAS_EVERY: u64 = 2_000;
 impl Value for PathBuf {
     const KIND: Kind = Kind::Text;
     fn read(text: &str) -> Option<Self> {
-        Some(text.into())
+        (!text.is_empty()).then(|| text.into())
     }
     fn write(&self, to: &mut dyn fmt::Write) -> fmt::Result {
         to.write_str(self.to_str().ok_or(fmt::Error)?)
@@ -41,7 +41,7 @@ settings! {
     #[derive(Clone, Debug, PartialEq)]
     pub struct Schedule {
         /// Folder of the data set: train-images-idx3-ubyte, plain or .gz
-        data: PathBuf = "data".into(), "DIR", .., "expected a path in UTF-8: it goes into config.toml";
+        data: PathBuf = "data".into(), "DIR", .., "expected a path, in UTF-8: it goes into config.toml";
         /// Steps to train
         steps: u64 = 70_000, "N", 0..=MAX_STEPS, "expected 0 to 2^47";
         /// Print the losses every N steps, and at step 1
@@ -88,17 +88,17 @@ impl Plan {
     /// Decides what is not set, and checks.
     ///
     /// # Errors
-    /// Where a value is refused: [`Error::Usage`] naming the flag, or [`Error::Input`] naming file, line and key.
+    /// Where a value is refused: [`Error::Usage`] naming the setting, or [`Error::Input`] naming file, line and key.
     pub fn new(settings: &Settings) -> Result<Plan, Error> {
         let mut plan = Plan::default();
         for Given { name, text, source } in &settings.0 {
             plan.set(name, text).map_err(|error| match (error, source) {
                 (Error::Usage { setting, problem }, None) => {
-                    Error::usage(format!("--{setting}"), format!("{problem}, not {text}"))
+                    Error::usage(setting, format!("{problem}, not {text:?}"))
                 }
                 (Error::Usage { setting, problem }, Some((file, line))) => Error::input(
                     file.display().to_string(),
-                    format!("line {line}: {setting}: {problem}, not {text}"),
+                    format!("line {line}: {setting}: {problem}, not {text:?}"),
                 ),
                 (other, _) => other,
             })?;
@@ -132,7 +132,7 @@ impl Plan {
         self.schedule.validate()?;
         self.config.validate()?;
         if self.schedule.data.to_str().is_none() {
-            return Err(Error::usage("data", "expected a path in UTF-8: it goes into config.toml"));
+            return Err(Error::usage("data", "expected a path, in UTF-8: it goes into config.toml"));
         }
         let lines = self.values().into_iter().map(|(about, text)| {
             let value = match about.kind {
@@ -174,9 +174,9 @@ fn names() -> String {
 /// A value as it was given.
 #[derive(Clone, Debug)]
 struct Given {
-    name: &'static str,
+    name: String,
     text: String,
-    /// The file and its line; none if it was a flag.
+    /// The file and its line; none if it was set.
     source: Option<(PathBuf, usize)>,
 }
 
@@ -185,9 +185,9 @@ struct Given {
 pub struct Settings(Vec<Given>);
 
 impl Settings {
-    /// Adds the value of a flag.
-    pub fn flag(&mut self, about: &'static About, text: String) {
-        self.0.push(Given { name: about.name, text, source: None });
+    /// Adds a value, such as that of a flag. [`Plan::new`] says whether it is one.
+    pub fn set(&mut self, name: &str, text: &str) {
+        self.0.push(Given { name: name.to_string(), text: text.to_string(), source: None });
     }
 
     /// These settings, and those of `file` where nothing is set.
@@ -226,7 +226,7 @@ impl Settings {
             };
             let value = plain(value.get_ref(), about.kind);
             let text = value.ok_or_else(|| bad(format!("line {line}: {name}: {}", about.expected)))?;
-            settings.push(Given { name: about.name, text, source: Some((path.to_path_buf(), line)) });
+            settings.push(Given { name: name.to_string(), text, source: Some((path.to_path_buf(), line)) });
         }
         Ok(Settings(settings))
     }

@@ -124,7 +124,7 @@ impl Recorded {
     pub fn open(path: &Path) -> Result<Recorded, Error> {
         let folder = Folder::new(path);
         let plan = Plan::new(&folder.read_settings()?)?;
-        Ok(Recorded { manifest: folder.read_manifest(), folder, plan })
+        Ok(Recorded { manifest: folder.read_manifest().ok().flatten(), folder, plan })
     }
 
     /// The name of its folder.

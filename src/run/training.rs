@@ -23,12 +23,13 @@ use crate::{BITS_VERSION, Dataset, Trainer};
 
 /// Listens to training. `()` does not.
 pub trait Host: Send {
-    /// The losses of each step, as soon as they are known. A break stops the run after that step, and saves it.
+    /// The losses of each step, as soon as they are known, on a thread of the team: it must not wait for the team. A break
+    /// stops the run after that step, and saves it.
     fn step(&mut self, stats: &StepStats) -> ControlFlow<()> {
         let _ = stats;
         ControlFlow::Continue(())
     }
-    /// What a step leaves behind is on the disk; `report` says whether its losses should be reported.
+    /// What a step leaves behind is written, and on the disk up to the last checkpoint; `report` says whether its losses should be reported.
     ///
     /// # Errors
     /// Ends the run.
@@ -57,8 +58,7 @@ pub struct Unfinished {
     writer: Writer,
     /// None: from the start.
     checkpoint: Option<Checkpoint>,
-    /// Its settings as they are written.
-    pub settings: Settings,
+    settings: Settings,
 }
 
 impl Unfinished {
@@ -68,7 +68,7 @@ impl Unfinished {
     /// # Errors
     /// [`Error::Input`] if it has checkpoints, but not a good one; as [`Writer::open`].
     pub fn open(path: &Path, observer: &dyn Observer) -> Result<Unfinished, Error> {
-        if path.is_file() {
+        if path.is_file() || path.extension().is_some_and(|extension| extension == "safetensors") {
             let checkpoint = read_checkpoint(path)?;
             let whole = path.canonicalize().map_err(|error| Error::io(path, error))?;
             let writer = Writer::open(whole.parent().and_then(Path::parent).unwrap_or(&whole))?;
@@ -89,6 +89,17 @@ impl Unfinished {
     }
 }
 
+impl Unfinished {
+    /// Its settings as they are written.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+    /// The step that it goes on from.
+    pub fn step(&self) -> u64 {
+        self.checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.step)
+    }
+}
+
 /// A run that is being trained.
 #[derive(Debug)]
 pub struct Training<'a> {
@@ -97,6 +108,8 @@ pub struct Training<'a> {
     manifest: Manifest,
     trainer: Owned<'a>,
     data: &'a Dataset,
+    /// Whether an error has ended it: what the folder then lacks, only a resume can make again.
+    failed: bool,
 }
 
 impl<'a> Training<'a> {
@@ -108,7 +121,7 @@ impl<'a> Training<'a> {
     pub fn create(path: Option<&Path>, plan: Plan, data: &'a Dataset) -> Result<Training<'a>, Error> {
         let trainer = trainer(&plan, data)?;
         let writer = Writer::create(path, &plan)?;
-        Ok(Training::new(plan, writer, trainer, data))
+        Training::new(plan, writer, trainer, data)
     }
 
     /// Goes on with an old run, whose settings are now those of `plan`.
@@ -127,7 +140,7 @@ impl<'a> Training<'a> {
             let problem = format!("{field} is {is} in this run, not {wanted}: it cannot go on");
             Err(Error::input(folder.path().display().to_string(), problem))
         };
-        if let Some(Manifest { run, .. }) = folder.read_manifest() {
+        if let Some(Manifest { run, .. }) = folder.read_manifest()? {
             differs("bits_version", &run.bits_version, &BITS_VERSION)?;
             differs("data_digest", &run.data_digest, &data.digest())?;
         }
@@ -140,17 +153,17 @@ impl<'a> Training<'a> {
             differs("data_digest", &checkpoint.data_digest, &data.digest())?;
             if checkpoint.step > plan.schedule.steps {
                 let problem = format!("this run is at step {} already, expected no less", checkpoint.step);
-                return Err(Error::usage("--steps", problem));
+                return Err(Error::usage("steps", problem));
             }
             trainer.load(&checkpoint.state)?;
             log_suffices(&before, &plan, checkpoint.step)?;
         }
         writer.write_config(&plan.text()?)?;
-        Ok(Training::new(plan, writer, trainer, data))
+        Training::new(plan, writer, trainer, data)
     }
 
-    fn new(plan: Plan, writer: Writer, trainer: Owned<'a>, data: &'a Dataset) -> Training<'a> {
-        let sessions = writer.folder.read_manifest().map_or(Vec::new(), |manifest| manifest.sessions);
+    fn new(plan: Plan, writer: Writer, trainer: Owned<'a>, data: &'a Dataset) -> Result<Training<'a>, Error> {
+        let sessions = writer.folder.read_manifest()?.map_or(Vec::new(), |manifest| manifest.sessions);
         let run = Outcome {
             duel: env!("CARGO_PKG_VERSION").to_string(),
             bits_version: BITS_VERSION,
@@ -160,7 +173,7 @@ impl<'a> Training<'a> {
             steps_done: trainer.steps_done(),
             state_digest: None,
         };
-        Training { plan, writer, manifest: Manifest { run, sessions }, trainer, data }
+        Ok(Training { plan, writer, manifest: Manifest { run, sessions }, trainer, data, failed: false })
     }
 
     /// Chooses the backend. The bits are the same.
@@ -192,11 +205,31 @@ impl<'a> Training<'a> {
         self.writer.remove_checkpoints_after(self.trainer.steps_done())
     }
 
-    /// Trains to the last step, or to where `host` breaks off.
+    /// The trained networks, when all is over.
+    pub fn into_trainer(self) -> Owned<'a> {
+        self.trainer
+    }
+
+    /// Trains to the last step, or to where `host` breaks off; called again, it goes on.
     ///
     /// # Errors
     /// [`Error::Diverged`], [`Error::Io`], those of the host, and those of [`Trainer::run`]. The manifest says how it ended.
-    pub fn run(&mut self, team: &impl Team, host: &mut impl Host) -> Result<End, Error> {
+    /// After an error the run can only be resumed from its folder.
+    pub fn run(&mut self, team: &impl Team, host: &mut (impl Host + ?Sized)) -> Result<End, Error> {
+        if self.failed {
+            return Err(Error::environment(
+                "this run ended in an error: expected it to be resumed from its folder",
+            ));
+        }
+        self.failed = true;
+        let end = self.session(team, host)?;
+        self.failed = false;
+        Ok(end)
+    }
+
+    fn session(&mut self, team: &impl Team, host: &mut (impl Host + ?Sized)) -> Result<End, Error> {
+        let run = &mut self.manifest.run;
+        (run.status, run.steps_done, run.state_digest) = (Status::Running, self.trainer.steps_done(), None);
         self.manifest.sessions.push(Session {
             started: now(),
             ended: None,
@@ -223,7 +256,7 @@ impl<'a> Training<'a> {
         &mut self,
         mut log: log::Writer,
         team: &impl Team,
-        host: &mut impl Host,
+        host: &mut (impl Host + ?Sized),
     ) -> Result<(Status, Option<Canvas>), Error> {
         let (started, from, steps) = (Instant::now(), self.trainer.steps_done(), self.plan.schedule.steps);
         if from == steps {
@@ -252,7 +285,8 @@ impl<'a> Training<'a> {
         }
     }
 
-    /// Writes what the step leaves behind, the checkpoint last: it counts on the rest. Returns the canvas.
+    /// Writes what the step leaves behind, and returns the canvas. A run goes on from a checkpoint and makes nothing before it
+    /// again, so the checkpoint comes last; but at the last step, whose canvas every resume makes, nothing is to stop it.
     fn leave(
         &mut self,
         log: &mut log::Writer,
@@ -268,14 +302,18 @@ impl<'a> Training<'a> {
             let timing = Timing { steps_per_s: (steps_per_s * 10.0).round() / 10.0 };
             log.write(&Entry { timing, ..entry })?;
         }
-        if let Some(canvas) = &made.canvas {
-            self.writer.write_canvas(step, &png::encode(canvas))?;
-        }
+        let at_end = step == self.plan.schedule.steps;
+        let write_canvas = |when| match &made.canvas {
+            Some(canvas) if when => self.writer.write_canvas(step, &png::encode(canvas)),
+            _ => Ok(()),
+        };
+        write_canvas(!at_end)?;
         if leaves.checkpoint {
             log.sync()?;
             let bytes = safetensors::encode(&self.trainer, self.data.digest())?;
             self.writer.write_checkpoint(step, &bytes, self.plan.schedule.keep_last)?;
         }
+        write_canvas(at_end)?;
         Ok(made.canvas)
     }
 
@@ -301,17 +339,18 @@ fn trainer<'a>(plan: &Plan, data: &'a Dataset) -> Result<Owned<'a>, Error> {
     })
 }
 
-/// The log up to `step` is written: `plan` cannot ask for more there than the settings before it did.
+/// The log before `step` is written: `plan` cannot ask for more there than the settings before it did. A step that has a
+/// checkpoint has its line.
 fn log_suffices(before: &Plan, plan: &Plan, step: u64) -> Result<(), Error> {
     let more = |step: u64| {
         let (before, now) = (before.leaves(step, false), plan.leaves(step, false));
         now.entry && !before.entry || now.digest && !before.digest
     };
-    let Some(step) = (1..=step).find(|&step| more(step)) else { return Ok(()) };
+    let Some(step) = (1..step).find(|&step| more(step)) else { return Ok(()) };
     let flag = match () {
-        _ if plan.schedule.report_every != before.schedule.report_every => "--report-every",
-        _ if plan.schedule.checkpoint_every != before.schedule.checkpoint_every => "--checkpoint-every",
-        _ => "--digest-at",
+        _ if plan.schedule.report_every != before.schedule.report_every => "report-every",
+        _ if plan.schedule.checkpoint_every != before.schedule.checkpoint_every => "checkpoint-every",
+        _ => "digest-at",
     };
     let problem =
         format!("the log has no such line of step {step}, which is done: expected no more than before");
