@@ -88,10 +88,18 @@ impl Error {
         Error::Mismatch { problem: problem.into() }
     }
 
-    /// A failed file operation on `path`.
+    /// A failed file operation on `path`. Memory that is lacking is the machine's fault, not the file's; an error of this type
+    /// that went through an [`io::Error`](std::io::Error) is itself again.
     #[cfg(feature = "std")]
     pub fn io(path: impl Into<std::path::PathBuf>, error: std::io::Error) -> Self {
-        Error::Io { path: path.into(), error }
+        let path = path.into();
+        match error.downcast::<Error>() {
+            Ok(own) => own,
+            Err(error) if error.kind() == std::io::ErrorKind::OutOfMemory => {
+                Error::environment(format!("{}: {error}", path.display()))
+            }
+            Err(error) => Error::Io { path, error },
+        }
     }
 }
 

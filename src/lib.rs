@@ -53,6 +53,7 @@
 //! In reading order; each uses only those before it:
 //!
 //! - [`error`]: what can go wrong, and the exit code for it
+//! - `memory`: room for what is large
 //! - [`digest`]: SHA-256 of states and data
 //! - [`settings`](mod@settings): what a setting is, and how one is declared
 //! - [`config`]: the settings that bits depend on
@@ -79,6 +80,8 @@ pub mod error;
 pub mod export;
 pub mod golden;
 pub mod kernels;
+#[cfg(feature = "std")]
+pub mod memory;
 pub mod model;
 pub mod parallel;
 pub mod rng;

@@ -112,6 +112,8 @@ pub struct Meeting {
 
 /// The bit that says that a worker has waited for the others in vain: nobody begins after that.
 const GIVEN_UP: usize = 1 << (usize::BITS - 1);
+/// The bit that says that a worker cannot take part: nobody begins then.
+const REFUSED: usize = 1 << (usize::BITS - 2);
 
 impl Meeting {
     /// A meeting of so many workers.
@@ -122,20 +124,27 @@ impl Meeting {
     /// Whether, when all is over, a worker has not come, or only after the others had given up: no work was begun then.
     pub fn missed(&self) -> bool {
         let come = self.come.load(Ordering::Relaxed);
-        come & GIVEN_UP != 0 || come < self.workers
+        come & GIVEN_UP != 0 || come & !REFUSED < self.workers
+    }
+    /// Whether a worker could not take part: no work was begun then.
+    pub fn refused(&self) -> bool {
+        self.come.load(Ordering::Relaxed) & REFUSED != 0
     }
     /// Whether a worker has panicked.
     pub fn failed(&self) -> bool {
         self.failed.load(Ordering::Relaxed)
     }
 
-    /// Waits for all workers to come.
-    pub fn join(&self) -> Result<Presence<'_>, Stopped> {
+    /// Waits for all workers to come; `able` says whether this one can take part.
+    pub fn join(&self, able: bool) -> Result<Presence<'_>, Stopped> {
+        if !able {
+            self.come.fetch_or(REFUSED, Ordering::Relaxed);
+        }
         self.come.fetch_add(1, Ordering::Relaxed);
         let (mut patience, mut turns) = (Patience::new(), 0);
         loop {
             let come = self.come.load(Ordering::Relaxed);
-            if come & GIVEN_UP != 0 || self.failed() {
+            if come & (GIVEN_UP | REFUSED) != 0 || self.failed() {
                 return Err(Stopped);
             }
             if come >= self.workers {

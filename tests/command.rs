@@ -121,14 +121,14 @@ fn bad_data_are_refused_with_3_and_missing_data_with_4() {
     let good = idx(0x803, 40, 3, 3, 360);
     refused(dir, &["--data", "nowhere"], 4, &["nowhere"]);
     for (name, bytes, words) in [
-        ("empty", vec![], "shorter"),
+        ("empty", vec![], "empty"),
         ("magic", idx(0x999, 40, 3, 3, 360), "magic"),
         ("labels", idx(0x801, 40, 3, 3, 360), "labels"),
         ("huge", idx(0x803, u32::MAX, u32::MAX, u32::MAX, 9), "pixels"),
         ("many", idx(0x803, u32::MAX, 256, 256, 9), "pixels"),
         ("short", idx(0x803, 40, 3, 3, 359), "359 of 360"),
         ("long", idx(0x803, 40, 3, 3, 361), "more than"),
-        ("none", idx(0x803, 0, 3, 3, 0), "number of images"),
+        ("none", idx(0x803, 0, 3, 3, 0), "no images"),
     ] {
         data(dir, name, &bytes);
         refused(dir, &["--data", name], 3, &[name, words]);

@@ -65,13 +65,14 @@ fn log(folder: &Path) -> Vec<String> {
         Row::Entry(entry) => entry.reproducible(),
         other => format!("{other:?}"),
     };
-    rows.into_iter().map(text).collect()
+    rows.into_iter().map(|(_, row)| text(row)).collect()
 }
 
 fn verified(folder: &Path) {
     let run = Recorded::open(folder).unwrap();
     // Outside a pool, and however many at once are allowed.
-    let checked = Audit::new(&run, None, &()).unwrap().check(None, Isa::best(), usize::MAX).unwrap();
+    let checked =
+        Audit::new(&run, run.data(None).unwrap(), &()).unwrap().check(None, Isa::best(), usize::MAX).unwrap();
     assert_eq!(checked.intervals.len(), checked.of);
 }
 
@@ -111,7 +112,7 @@ fn a_run_stopped_by_its_host_goes_on_in_the_same_and_in_another_process() {
     assert_eq!(training.into_trainer().digest().unwrap(), end.digest);
     verified(&folder);
     let run = Recorded::open(&folder).unwrap();
-    let audit = Audit::new(&run, None, &()).unwrap();
+    let audit = Audit::new(&run, run.data(None).unwrap(), &()).unwrap();
     pool.install(|| audit.check(None, Isa::best(), 2)).unwrap();
 }
 
@@ -178,7 +179,7 @@ fn what_a_folder_lacks_or_garbles_is_an_error_that_names_the_file() {
     // A line that no run has written is not dropped in silence.
     fs::write(&path, whole.replacen("\"g_loss\":", "\"loss\":", 1)).unwrap();
     let resume = || {
-        let old = Unfinished::open(&b, &()).unwrap();
+        let old = Unfinished::open(&b, &())?;
         Training::resume(old, plan(dir), &data).and_then(|mut training| training.run(&Serial, &mut ()))
     };
     let refused = resume().unwrap_err();

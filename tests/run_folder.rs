@@ -266,9 +266,10 @@ fn another_config_data_set_or_version_is_refused_by_name() {
     // A checkpoint by its path.
     let path = "run/checkpoints/step_00000020.safetensors";
     refused(run(dir, &["train", "--resume", path, "--out", "branch"]), 2, &["--out"]);
-    // Stopped again on the way, at a step that is nobody's, and gone on from there.
+    // Ended on the way, at a step that is nobody's: what is later stays, and the run is as long as it was.
     done(run(dir, &["train", "--resume", path, "--steps", "33"]));
-    assert_eq!(steps_kept(&dir.join("run")), [20, 33]);
+    assert_eq!(steps_kept(&dir.join("run")), [20, 33, 50]);
+    done(run(dir, &["verify", "run", "--all"]));
     assert_eq!(digest(&done(resume(&["--steps", "50"]))), straight);
     assert_eq!(log(&dir.join("run")), log(&dir.join("straight")));
 }
@@ -302,7 +303,7 @@ fn a_checkpoint_under_the_name_of_another_step_is_passed_over() {
     assert!(said.contains("passed over a bad checkpoint") && said.contains("holds step 10"), "{said}");
     assert!(said.contains("from 40 on"), "{said}");
     assert_eq!(digest(&done(output)), straight);
-    assert_eq!(steps_kept(&dir.join("run")), [10, 20, 30, 40, 50, 60]);
+    assert_eq!(steps_kept(&dir.join("run")), [10, 20, 30, 40, 50, 60, 99]);
     assert_eq!(log(&dir.join("run")), log(&dir.join("straight")));
 }
 

@@ -133,10 +133,15 @@ fn a_run_altered_anywhere_is_caught_and_named() {
         ("learning-rate = 0.0002", "learning-rate = 0.0003"),
         ("seed = 42", "seed = 43"),
         ("steps = 60", "steps = 61"),
-        ("steps = 60", "steps = 59"),
     ] {
         caught(dir, |f| replace(&f.join("config.toml"), is, to), 7, &["altered: "]);
     }
+    caught(
+        dir,
+        |f| replace(&f.join("config.toml"), "steps = 60", "steps = 59"),
+        3,
+        &["digest-at", "1 to 59"],
+    );
     caught(dir, |f| replace(&f.join("config.toml"), "batch-size = 7", "batch-size = 0"), 3, &["config.toml"]);
     let status = |to: &'static str| move |f: &Path| replace(&f.join("manifest.json"), "\"done\"", to);
     for to in ["\"stopped\"", "\"running\"", "\"diverged\""] {
@@ -199,7 +204,7 @@ fn a_forgery_that_agrees_with_itself_is_caught_by_training_again() {
         checkpoint.state[100] ^= 1;
         checkpoint.state_digest = Digest::of(&checkpoint.state);
         let forged = checkpoint.state_digest.to_string();
-        fs::write(path, checkpoint.encode()).unwrap();
+        fs::write(path, checkpoint.encode().unwrap()).unwrap();
         replace(&folder.join("metrics.jsonl"), &digest, &forged);
         replace(&folder.join("manifest.json"), &digest, &forged);
     };

@@ -29,7 +29,7 @@ struct Input {
 }
 
 fn read(bytes: &[u8]) -> Option<Vec<u8>> {
-    match Dataset::from_reader(bytes, bytes.len() as u64, "memory".as_ref()) {
+    match Dataset::from_reader(bytes, Some(bytes.len() as u64), "memory".as_ref()) {
         Ok(data) => {
             let images = data.images();
             Some((0..images.count()).flat_map(|i| images.image(i)).copied().collect())

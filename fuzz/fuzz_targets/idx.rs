@@ -21,6 +21,6 @@ fuzz_target!(|bytes: &[u8]| {
     let mut written = Vec::new();
     idx::write(&mut written, false, shape, |out| out.write_all(&pixels)).unwrap();
     assert_eq!(written, bytes);
-    let read = Dataset::from_reader(&written[..], written.len() as u64, "memory".as_ref()).unwrap();
+    let read = Dataset::from_reader(&written[..], Some(written.len() as u64), "memory".as_ref()).unwrap();
     assert_eq!(read.images().count(), images.count());
 });

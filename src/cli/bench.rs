@@ -18,10 +18,10 @@ use duel::run::manifest::cpu;
 use duel::run::record::Owned;
 use duel::run::{Plan, Settings};
 use duel::{Config, Error, Isa, Rayon, Trainer};
-use rayon::ThreadPool;
 use stats_alloc::INSTRUMENTED_SYSTEM;
 
-use super::machine;
+use super::machine::{self, Pool};
+use super::number;
 use super::replay::Replay;
 use super::terminal::print;
 use measure::{WARM_UP, copy_gbyte_per_s, go_on, line_ns, peak, peak_resident_bytes, phases};
@@ -38,10 +38,10 @@ pub struct Bench {
     #[arg(long, value_name = "FILE", conflicts_with = "from")]
     config: Option<PathBuf>,
     /// Rounds; in each, peak and steps are timed in turn, with each number of threads
-    #[arg(long, value_name = "N", default_value_t = 5)]
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = number::<usize>)]
     rounds: usize,
     /// Steps per round
-    #[arg(long, value_name = "N", default_value_t = 200)]
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = number::<usize>)]
     steps: usize,
     /// Print JSON
     #[arg(long)]
@@ -100,11 +100,7 @@ impl Bench {
     }
 
     /// The rounds, and the allocations in all of them.
-    fn all_rounds(
-        &self,
-        isa: Isa,
-        mut teams: Vec<(ThreadPool, Owned<'_>)>,
-    ) -> Result<(Vec<Round>, usize), Error> {
+    fn all_rounds(&self, isa: Isa, mut teams: Vec<(Pool, Owned<'_>)>) -> Result<(Vec<Round>, usize), Error> {
         for (pool, trainer) in &mut teams {
             pool.install(|| trainer.run(&Rayon, WARM_UP, go_on))?;
         }
@@ -121,7 +117,7 @@ impl Bench {
     fn round(
         &self,
         isa: Isa,
-        teams: &mut [(ThreadPool, Owned<'_>)],
+        teams: &mut [(Pool, Owned<'_>)],
         cores: usize,
     ) -> Result<(Round, usize), Error> {
         let ping = || if cores > 1 { line_ns() } else { 0.0 };
@@ -146,7 +142,7 @@ impl Bench {
             let steps_per_s = self.steps as f64 / start.elapsed().as_secs_f64();
             allocations += last - first.unwrap_or(last);
             timed.push(Timed {
-                threads: pool.current_num_threads(),
+                threads: pool.threads(),
                 peak_gflop_per_s: peak * 1e-9,
                 steps_per_s,
                 share: steps_per_s * flop / peak,

@@ -35,7 +35,7 @@ impl Export {
         let folder = parent(&self.out);
         fs::create_dir_all(folder).map_err(|error| Error::io(folder, error))?;
         let (name, checkpoint) = self.replay.state(&self.from)?;
-        let bytes = checkpoint.encode();
+        let bytes = checkpoint.encode()?;
         write_whole(&self.out, |file| file.write_all(&bytes))?;
         note!("{name}, step {} → {}", grouped(checkpoint.step), self.out.display());
         print(&format!("State digest: {}\n", checkpoint.state_digest))

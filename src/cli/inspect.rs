@@ -60,7 +60,7 @@ fn describe_run(folder: &Folder) -> Result<String, Error> {
     };
     line(&mut text, "checkpoints", &steps);
     let lines = if folder.log().exists() { log::read(&folder.log())? } else { Vec::new() };
-    let last = lines.into_iter().rev().find_map(|line| match line {
+    let last = lines.into_iter().rev().find_map(|(_, row)| match row {
         log::Row::Entry(entry) => Some(entry.text()),
         _ => None,
     });

@@ -1,9 +1,12 @@
 //! What a command runs on: the flags `--isa` and `--threads`, and the two variables that stand in for them.
 
 use clap::Args;
+use duel::kernels::float_mode;
 use duel::run::record::Owned;
 use duel::{Error, Isa};
 use rayon::{ThreadPool, ThreadPoolBuilder};
+
+use super::number;
 
 /// Threads that a command may ask for.
 const MAX_THREADS: usize = 1_024;
@@ -13,7 +16,7 @@ const MAX_THREADS: usize = 1_024;
 pub struct Machine {
     /// Threads; the bits do not depend on them [default: DUEL_THREADS, or all cores that this process may use, as far as
     /// the network has work for them]
-    #[arg(long, value_name = "T")]
+    #[arg(long, value_name = "T", value_parser = number::<usize>)]
     threads: Option<usize>,
     /// Instruction set: reference, wide, avx2 or avx512; the bits do not depend on it [default: DUEL_ISA, or the fastest]
     #[arg(long, value_name = "NAME")]
@@ -21,8 +24,9 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// The backend.
+    /// The backend. Refuses a program whose floating-point unit something has set to another mode than the default.
     pub fn isa(&self) -> Result<Isa, Error> {
+        float_mode::check()?;
         Ok(self.asked_isa()?.unwrap_or_else(Isa::best))
     }
 
@@ -54,20 +58,49 @@ impl Machine {
     }
 
     /// A pool of as many threads as were asked for, or of one per core.
-    pub fn pool(&self) -> Result<ThreadPool, Error> {
+    pub fn pool(&self) -> Result<Pool, Error> {
         pool(self.threads()?.unwrap_or_else(cores))
     }
 
     /// A pool to train with: of as many threads as were asked for, or of one per core, as far as there is work for them.
-    pub fn pool_for(&self, trainer: &Owned<'_>) -> Result<ThreadPool, Error> {
+    pub fn pool_for(&self, trainer: &Owned<'_>) -> Result<Pool, Error> {
         pool(self.threads()?.unwrap_or_else(|| trainer.useful_workers(cores())))
     }
 }
 
+/// The threads that a command runs on: one is the calling thread, and no other is started.
+#[derive(Debug)]
+pub struct Pool(Option<ThreadPool>);
+
 /// A pool of so many threads.
-pub fn pool(threads: usize) -> Result<ThreadPool, Error> {
+pub fn pool(threads: usize) -> Result<Pool, Error> {
+    if threads == 1 {
+        return Ok(Pool(None));
+    }
     let pool = ThreadPoolBuilder::new().num_threads(threads).build();
-    pool.map_err(|error| Error::environment(format!("cannot start {threads} threads: {error}")))
+    pool.map(|pool| Pool(Some(pool)))
+        .map_err(|error| Error::environment(format!("cannot start {}: {error}", counted(threads))))
+}
+
+impl Pool {
+    /// How many they are.
+    pub fn threads(&self) -> usize {
+        self.0.as_ref().map_or(1, ThreadPool::current_num_threads)
+    }
+    /// Does work in which [`duel::Rayon`] is these threads.
+    pub fn install<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
+        match &self.0 {
+            Some(pool) => pool.install(work),
+            None => work(),
+        }
+    }
+    /// Does work on each of them.
+    pub fn broadcast<R: Send>(&self, work: impl Fn() -> R + Sync) -> Vec<R> {
+        match &self.0 {
+            Some(pool) => pool.broadcast(|_| work()),
+            None => vec![work()],
+        }
+    }
 }
 
 /// The cores that this process may use.
@@ -75,16 +108,9 @@ pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, |n| n.get().min(MAX_THREADS))
 }
 
-/// The memory that new programs can have, where the operating system says it: on Linux.
-pub fn available_bytes() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let kib = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?.trim().strip_suffix(" kB")?;
-    Some(1_024 * kib.trim().parse::<u64>().ok()?)
-}
-
 /// `avx2 · 2 threads`, or `avx2 · 1 of 2 threads` where the network has no work for more.
-pub fn described(trainer: &Owned<'_>, pool: &ThreadPool) -> String {
-    let threads = pool.current_num_threads();
+pub fn described(trainer: &Owned<'_>, pool: &Pool) -> String {
+    let threads = pool.threads();
     let of_them = match trainer.useful_workers(threads) {
         useful if useful < threads => format!("{useful} of "),
         _ => String::new(),

@@ -23,6 +23,7 @@ mod train;
 mod verify;
 
 use std::ffi::OsString;
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -54,24 +55,35 @@ enum Command {
 }
 
 /// Runs the program and returns its exit code: 0 done, 1 `diff` found a difference, 2 usage, 3 bad input, 4 I/O, 5 diverged, 6 environment, 7
-/// mismatch, 130 and 143 stopped by a signal.
+/// mismatch, 129, 130 and 143 stopped by a signal.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    signals::end_without_memory();
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error)
             if error.use_stderr()
                 && error.kind() != clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand =>
         {
-            // The first paragraph says what, which flag, what was expected; on one line.
+            // On one line: what, which flag, what was expected, which name is similar; not how all of them are used.
             let text = error.to_string();
-            let first = text.split("\n\n").next().unwrap_or_default();
-            let line = first.split_whitespace().collect::<Vec<_>>().join(" ");
-            note!("{line}");
+            let general =
+                |paragraph: &&str| !paragraph.starts_with("Usage:") && !paragraph.starts_with("For more");
+            let paragraphs = text.split("\n\n").filter(general);
+            let lines =
+                paragraphs.map(|paragraph| paragraph.split_whitespace().collect::<Vec<_>>().join(" "));
+            note!("{}", lines.collect::<Vec<_>>().join("; "));
             return ExitCode::from(2);
         }
         Err(help) => {
-            let _ = help.print();
-            return ExitCode::from(if help.use_stderr() { 2 } else { 0 });
+            let printed = help.print().and_then(|()| std::io::stdout().flush());
+            return ExitCode::from(match printed {
+                _ if help.use_stderr() => 2,
+                Ok(()) => 0,
+                Err(error) => {
+                    note!("error: stdout: {error}");
+                    4
+                }
+            });
         }
     };
     let done = match cli.command {
@@ -90,6 +102,12 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             ExitCode::from(error.exit_code())
         }
     }
+}
+
+/// A flag's whole number.
+fn number<T: TryFrom<u64>>(text: &str) -> Result<T, &'static str> {
+    let number = text.parse::<u64>().ok().and_then(|number| number.try_into().ok());
+    number.ok_or("expected a whole number, 0 or above")
 }
 
 /// What goes before an error about a setting, so that it names the flag.

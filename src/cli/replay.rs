@@ -26,7 +26,7 @@ impl Replay {
     /// The data set: --data, else that of the run that `argument` names, else the folder `data`.
     pub fn dataset(&self, argument: Option<&Path>) -> Result<Dataset, Error> {
         let named = Named::parse(argument.unwrap_or(Path::new("")));
-        named.dataset(self.data.as_deref())
+        named.dataset(self.data.as_deref()).map_err(where_data_are)
     }
 
     /// The state that `argument` names, and its name for people.
@@ -36,4 +36,14 @@ impl Replay {
         let (isa, pool) = (self.machine.isa()?, self.machine.pool()?);
         pool.install(|| named.state(self.data.as_deref(), isa, &Rayon, &progress))
     }
+}
+
+/// An error of data that cannot be read, with words on what the program takes.
+pub fn where_data_are(error: Error) -> Error {
+    let Error::Io { path, error } = error else { return error };
+    let problem = format!(
+        "{error}; --data expects a folder with train-images-idx3-ubyte, plain or .gz, or such a file \
+         (MNIST's lie in the folder data of duel's repository)"
+    );
+    Error::io(path, std::io::Error::new(error.kind(), problem))
 }

@@ -8,12 +8,12 @@ use clap::Args;
 use duel::export::grid::canvas;
 use duel::export::safetensors::Checkpoint;
 use duel::export::{idx, png, write_whole};
-use duel::{Digest, Error, Line, Rayon, Sampler};
+use duel::{Digest, Error, Line, Rayon, Sampler, memory};
 use sha2::{Digest as _, Sha256};
 
-use super::machine;
 use super::replay::Replay;
 use super::terminal::{grouped, print};
+use super::{machine, number};
 
 /// Images that are made before they are written.
 const CHUNK: usize = 4_096;
@@ -26,10 +26,10 @@ pub struct Sample {
     #[arg(value_name = "RUN[@STEP]|STATE")]
     from: PathBuf,
     /// Seed of the samples; image i depends on the weights, the seed and i alone
-    #[arg(long, value_name = "N", default_value_t = 42)]
+    #[arg(long, value_name = "N", default_value_t = 42, value_parser = number::<u64>)]
     seed: u64,
     /// Images to make [default: as many as the grid holds]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = number::<u32>)]
     count: Option<u32>,
     /// Images per row and column of a PNG
     #[arg(long, value_name = "COLUMNSxROWS", default_value = "6x6")]
@@ -80,7 +80,7 @@ impl Sample {
             grouped(count as u64),
             state,
             self.seed,
-            format_args!("{} · {}", isa.name(), machine::counted(pool.current_num_threads())),
+            format_args!("{} · {}", isa.name(), machine::counted(pool.threads())),
             self.out.display()
         );
         let (count, grid) = (count as usize, (columns as usize, rows as usize));
@@ -109,26 +109,30 @@ impl Sample {
         let (height, width) = (checkpoint.height, checkpoint.width);
         let size = height * width;
         let mut hash = Sha256::new();
-        let mut images = vec![0; CHUNK.min(count) * size];
+        let mut images = memory::filled(CHUNK.min(count) * size, 0, "images")?;
         let mut make = |out: &mut dyn Write| {
             for first in (0..count).step_by(CHUNK) {
                 let images = &mut images[..CHUNK.min(count - first) * size];
-                let whole = sampler.sample(&Rayon, self.seed, first as u64, images);
-                whole.expect("a whole number of images");
+                sampler.sample(&Rayon, self.seed, first as u64, images).map_err(std::io::Error::other)?;
                 hash.update(&*images);
                 out.write_all(images)?;
             }
             Ok(())
         };
-        write_whole(&self.out, |file| match format {
+        match format {
             Format::Png => {
-                let mut all = Vec::with_capacity(count * size);
-                make(&mut all)?;
-                let canvas = canvas(&all, (width, height), grid, !self.no_invert);
-                file.write_all(&png::encode(&canvas))
+                let mut all = memory::room(count * size, "images")?;
+                make(&mut all).map_err(|error| Error::io(&self.out, error))?;
+                let canvas = canvas(&all, (width, height), grid, !self.no_invert)?;
+                drop(all);
+                let bytes = png::encode(&canvas)?;
+                write_whole(&self.out, |file| file.write_all(&bytes))?;
             }
-            Format::Idx { gzip } => idx::write(file, gzip, [count as u32, height as u32, width as u32], make),
-        })?;
+            Format::Idx { gzip } => {
+                let sizes = [count as u32, height as u32, width as u32];
+                write_whole(&self.out, |file| idx::write(file, gzip, sizes, make))?;
+            }
+        }
         Ok(Digest(hash.finalize().into()))
     }
 }

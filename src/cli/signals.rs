@@ -1,21 +1,27 @@
-//! SIGINT and SIGTERM: the first one asks the run to stop at the end of a step, a second one ends the process at once.
+//! SIGHUP, SIGINT and SIGTERM: the first one asks the run to stop at the end of a step, a second one ends the process at once.
+//! One that is ignored from the start (`nohup`, a script's job in the background) stays ignored. And what becomes of a process
+//! that gets no memory.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use duel::Error;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGABRT, SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 
 /// Whether a signal has come.
 #[derive(Debug)]
 pub struct Signals(Arc<AtomicUsize>);
 
+/// The signals that stop a run, and their names.
+const STOPS: [(i32, &str); 3] = [(SIGHUP, "SIGHUP"), (SIGINT, "SIGINT"), (SIGTERM, "SIGTERM")];
+
 impl Signals {
     /// Listens from now on.
     pub fn listen() -> Result<Signals, Error> {
         let (which, armed) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
-        for signal in [SIGINT, SIGTERM] {
+        let ignored = ignored();
+        for (signal, _) in STOPS.into_iter().filter(|(signal, _)| ignored >> (signal - 1) & 1 == 0) {
             // In this order: the second signal finds the flag that the first one set.
             flag::register_conditional_shutdown(signal, 128 + signal, armed.clone())
                 .and_then(|_| flag::register(signal, armed.clone()))
@@ -27,10 +33,31 @@ impl Signals {
 
     /// The name of the signal that has come, and the exit code that says so.
     pub fn caught(&self) -> Option<(&'static str, u8)> {
-        match self.0.load(Ordering::Relaxed) as i32 {
-            SIGINT => Some(("SIGINT", 130)),
-            SIGTERM => Some(("SIGTERM", 143)),
-            _ => None,
-        }
+        let caught = self.0.load(Ordering::Relaxed) as i32;
+        let stop = STOPS.iter().find(|(signal, _)| *signal == caught);
+        stop.map(|(signal, name)| (*name, 128 + *signal as u8))
+    }
+}
+
+/// The signals that are ignored, a bit each, where the system tells: on Linux.
+fn ignored() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
+}
+
+/// Makes a process that gets no memory for something small end with the exit code of a lacking environment. (The standard
+/// library says how much it was, and aborts; what is large is asked for beforehand.) A panic, a fault of the program's own,
+/// aborts as ever.
+pub fn end_without_memory() {
+    let armed = Arc::new(AtomicBool::new(true));
+    let disarmed = armed.clone();
+    let code = Error::environment("").exit_code();
+    if flag::register_conditional_shutdown(SIGABRT, code as i32, armed).is_ok() {
+        let said = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            disarmed.store(false, Ordering::Relaxed);
+            said(info);
+        }));
     }
 }

@@ -1,6 +1,7 @@
 //! What a person sees: results on stdout, bars, notes, numbers, pictures.
 
 use std::io::Write;
+use std::path::Path;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,26 @@ pub fn print(text: &str) -> Result<(), Error> {
         .write_all(text.as_bytes())
         .and_then(|()| stdout.flush())
         .map_err(|error| Error::io("stdout", error))
+}
+
+/// A path as a word of a shell's command line, of bash where it is not plain text.
+pub fn shell_word(path: &Path) -> String {
+    let bytes = path.as_os_str().as_encoded_bytes();
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"_./:@%+,-".contains(byte);
+    match path.to_str() {
+        // No flag.
+        _ if bytes.starts_with(b"-") => shell_word(&Path::new(".").join(path)),
+        Some(text) if !text.is_empty() && bytes.iter().all(plain) => text.to_string(),
+        Some(text) if !text.contains(char::is_control) => format!("'{}'", text.replace('\'', "'\\''")),
+        _ => {
+            let escaped = |&byte: &u8| match byte {
+                b'\'' | b'\\' => format!("\\{}", byte as char),
+                b' '..=b'~' => (byte as char).to_string(),
+                _ => format!("\\x{byte:02x}"),
+            };
+            format!("$'{}'", bytes.iter().map(escaped).collect::<String>())
+        }
+    }
 }
 
 /// How far something is: a bar on a terminal, else a line every ten seconds. What is quick shows nothing.

@@ -11,9 +11,10 @@ use duel::run::{Folder, Host, Plan, Settings, Status, Training, Unfinished};
 use duel::{Config, Dataset, Error, Isa, Rayon, StepStats, golden};
 
 use super::machine::{self, Machine};
+use super::replay::where_data_are;
 use super::settings::Flags;
 use super::signals::Signals;
-use super::terminal::{Progress, grouped, half_blocks, print};
+use super::terminal::{Progress, grouped, half_blocks, print, shell_word};
 
 /// The flags of `duel train`.
 #[derive(Debug, Args)]
@@ -45,7 +46,7 @@ impl Train {
         }
         let plan = Plan::new(&settings)?;
         let Some(resume) = self.resume else {
-            let data = Dataset::open(&plan.schedule.data)?;
+            let data = Dataset::open(&plan.schedule.data).map_err(where_data_are)?;
             return train(Training::create(self.out.as_deref(), plan, &data)?, &data, isa, &self.machine);
         };
         let auto = resume == Path::new("auto");
@@ -56,8 +57,9 @@ impl Train {
         let default = Folder::default_of(plan.config.seed);
         let path = if auto { self.out.as_deref().unwrap_or(&default) } else { &resume };
         let old = Unfinished::open(path, &Progress::of("trained"))?;
-        let plan = Plan::new(&settings.or(old.settings().clone()))?;
-        let data = Dataset::open(&plan.schedule.data)?;
+        let folder = settings.get("data").map(PathBuf::from);
+        let plan = Plan::new(&settings.or(old.run().settings.clone()))?;
+        let data = old.run().find_data(folder.as_deref()).map_err(where_data_are)?;
         train(Training::resume(old, plan, &data)?, &data, isa, &self.machine)
     }
 }
@@ -73,43 +75,68 @@ fn train(mut training: Training<'_>, data: &Dataset, isa: Isa, machine: &Machine
         grouped(training.trainer().images().count() as u64),
         plan.config.seed,
         machine::described(training.trainer(), pool),
-        grouped(plan.schedule.steps),
+        grouped(training.until()),
         if from > 0 { format!(" from {} on", grouped(from)) } else { String::new() },
         training.folder().path().display(),
     );
-    let removed = training.remove_later_checkpoints()?;
-    if removed > 0 {
-        note!("removed {removed} checkpoints after step {}: they are made again", grouped(from));
+    if !training.is_guarded() {
+        note!(
+            "The file system has no locks: nothing guards this folder against a second process that writes there."
+        );
+    }
+    let (until, steps) = (training.until(), plan.schedule.steps);
+    if until < steps {
+        note!(
+            "This run has been at step {} already, and that stays: this session ends after step {}.",
+            grouped(steps),
+            grouped(until)
+        );
     }
     let (progress, signals, started) = (Progress::of("trained"), Signals::listen()?, Instant::now());
-    progress.start(from, plan.schedule.steps);
-    let mut host = Person { progress, signals };
+    progress.start(from, until);
+    let mut host = Person { progress, signals, unheard: None };
     let end = pool.install(|| training.run(&Rayon, &mut host))?;
     drop(host.progress);
-    match (end.status, host.signals.caught()) {
-        (Status::Stopped, Some((signal, code))) => {
-            let (step, path) = (grouped(training.trainer().steps_done()), training.folder().path().display());
-            note!("Stopped by {signal} after step {step}. To go on: duel train --resume auto --out {path}");
+    let done = training.trainer().steps_done();
+    let stopped = |by: &str| {
+        let path = shell_word(training.folder().path());
+        note!(
+            "Stopped by {by} after step {}. To go on: duel train --resume auto --out {path}",
+            grouped(done)
+        );
+    };
+    match (host.unheard, host.signals.caught()) {
+        (Some(error), _) => {
+            if end.status == Status::Stopped && done < until {
+                stopped("the end of stdout");
+            }
+            Err(error)
+        }
+        (None, Some((signal, code))) if end.status == Status::Stopped && done < until => {
+            stopped(signal);
             Ok(code)
         }
         _ => {
-            close(&training, data, &end, plan.schedule.steps - from, started.elapsed())?;
+            close(&training, data, &end, done - from, started.elapsed())?;
             Ok(0)
         }
     }
 }
 
-/// The person at the terminal, who may send a signal.
+/// The person at the terminal, who may send a signal, or go away.
 struct Person {
     progress: Progress,
     signals: Signals,
+    /// Why stdout takes nothing any more: the run is saved then, as on a signal.
+    unheard: Option<Error>,
 }
 
 impl Host for Person {
     fn step(&mut self, stats: &StepStats) -> ControlFlow<()> {
         self.progress
             .at(stats.step, || format!("· G {:.3} D {:.3}", stats.generator_loss, stats.discriminator_loss));
-        if self.signals.caught().is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        let stop = self.signals.caught().is_some() || self.unheard.is_some();
+        if stop { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
     /// The tutorial's line, on stdout.
@@ -121,7 +148,10 @@ impl Host for Person {
         let line = format!(
             "Step {step}: Generator Loss: {generator_loss:.6}, Discriminator Loss: {discriminator_loss:.6}\n"
         );
-        self.progress.suspend(|| print(&line))
+        if self.unheard.is_none() {
+            self.unheard = self.progress.suspend(|| print(&line)).err();
+        }
+        Ok(())
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use clap::Args;
 use duel::golden::{self, Case};
+use duel::kernels::float_mode;
 use duel::run::manifest::cpu;
 use duel::run::plan::Schedule;
 use duel::run::recorded::forward;
@@ -14,8 +15,9 @@ use duel::run::{Audit, Recorded};
 use duel::{Config, Dataset, Digest, Error, Images, Isa, Rayon, Trainer, self_check};
 use sha2::{Digest as _, Sha256};
 
-use super::machine;
-use super::replay::Replay;
+use super::machine::{self, Pool};
+use super::number;
+use super::replay::{Replay, where_data_are};
 use super::terminal::{Progress, grouped, print};
 
 /// Intervals that a run is checked on unless told otherwise.
@@ -29,7 +31,7 @@ pub struct Verify {
     #[arg(value_name = "RUN")]
     run: Option<PathBuf>,
     /// Train so many intervals between checkpoints again, taken at random [default: 3]
-    #[arg(long, value_name = "K", requires = "run")]
+    #[arg(long, value_name = "K", requires = "run", value_parser = number::<usize>)]
     sample: Option<usize>,
     /// Train all of the run again
     #[arg(long, requires = "run", conflicts_with = "sample")]
@@ -48,6 +50,8 @@ impl Verify {
     /// Checks, and prints what was checked.
     pub fn run(self) -> Result<(), Error> {
         let start = Instant::now();
+        // Whatever has changed it, the bits of this process would be others.
+        float_mode::check().map_err(|error| Error::mismatch(error.to_string()))?;
         match &self.run {
             Some(run) => self.verify_run(run)?,
             None if self.golden => self.verify_default_run()?,
@@ -135,7 +139,8 @@ impl Verify {
         }
         let (run, progress) = (Recorded::open(path)?, Progress::of("recomputed"));
         let (isa, pool) = (self.replay.machine.isa()?, self.replay.machine.pool()?);
-        let audit = Audit::new(&run, self.replay.data.as_deref(), &progress)?;
+        let data = run.find_data(self.replay.data.as_deref()).map_err(where_data_are)?;
+        let audit = Audit::new(&run, data, &progress)?;
         let (checkpoints, entries, last) = audit.counts();
         print(&format!(
             "{}: {checkpoints} checkpoints, {entries} lines of the log, {} steps\n",
@@ -143,8 +148,8 @@ impl Verify {
             grouped(last)
         ))?;
         // As many trainers as half of the free memory has room for.
-        let threads = pool.current_num_threads();
-        let room = match machine::available_bytes() {
+        let threads = pool.threads();
+        let room = match duel::memory::available_bytes() {
             Some(free) => (free / 2 / audit.trainer_bytes()?) as usize,
             None => threads,
         };
@@ -168,7 +173,7 @@ impl Verify {
 
     fn verify_default_run(&self) -> Result<(), Error> {
         let folder = self.replay.data.as_deref().unwrap_or(Path::new("data"));
-        let data = Dataset::open(folder)?;
+        let data = Dataset::open(folder).map_err(where_data_are)?;
         if data.digest() != golden::MNIST {
             let problem = format!("expected MNIST, whose digest is {}, not {}", golden::MNIST, data.digest());
             return Err(Error::input(folder.display().to_string(), problem));
@@ -197,7 +202,7 @@ fn train(
     case: &Case,
     isa: Isa,
     threads: usize,
-    pool: &rayon::ThreadPool,
+    pool: &Pool,
     most: u64,
     list: &mut Sha256,
 ) -> Result<Vec<(u64, Digest)>, Error> {

@@ -1,15 +1,24 @@
 //! A set of images read from a folder, a file or memory. Uses `idx` and `gzip`.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
 use super::gzip;
-use super::idx::{HEADER_BYTES, Header, Images};
+use super::idx::{HEADER_BYTES, Header, Images, TELLING_BYTES};
 use crate::digest::Digest;
 use crate::error::Error;
+use crate::memory;
+
+/// The names of MNIST's images, as they are distributed and as archivers unpack them.
+const NAMES: [&str; 4] = [
+    "train-images-idx3-ubyte",
+    "train-images-idx3-ubyte.gz",
+    "train-images.idx3-ubyte",
+    "train-images.idx3-ubyte.gz",
+];
 
 /// Images in memory, one byte per pixel, and the digest of their file.
 #[derive(Debug)]
@@ -17,61 +26,85 @@ pub struct Dataset {
     header: Header,
     pixels: Vec<u8>,
     digest: Digest,
+    path: PathBuf,
 }
 
 impl Dataset {
-    /// Reads `train-images-idx3-ubyte` of folder `dir`, or the same with `.gz`; the plain file first.
+    /// Reads the images in `path`: a file of them, plain or gzip, or a folder that has one of the names `train-images-idx3-ubyte`
+    /// and `train-images.idx3-ubyte`, with or without `.gz`. What cannot be read does not hide the next name.
     ///
     /// # Errors
-    /// [`Error::Io`] if there is no such file or it cannot be read, [`Error::Input`] if it is malformed.
-    pub fn open(dir: &Path) -> Result<Dataset, Error> {
-        let plain = dir.join("train-images-idx3-ubyte");
-        let zipped = dir.join("train-images-idx3-ubyte.gz");
-        Self::read(if plain.exists() || !zipped.exists() { plain } else { zipped })
+    /// [`Error::Io`] if there is no such file or it cannot be read, [`Error::Input`] if it is malformed,
+    /// [`Error::Environment`] if there is no memory for it.
+    pub fn open(path: &Path) -> Result<Dataset, Error> {
+        if !path.is_dir() {
+            return Self::read(path);
+        }
+        let mut unreadable = String::new();
+        for name in NAMES {
+            match Self::read(&path.join(name)) {
+                Err(Error::Io { path, .. }) if path.symlink_metadata().is_err() => {}
+                Err(Error::Io { error, .. }) => unreadable += &format!("; {name}: {error}"),
+                result => return result,
+            }
+        }
+        let problem =
+            format!("no images there, of the names {}{unreadable}{}", NAMES.join(", "), similar(path));
+        Err(Error::io(path, std::io::Error::new(ErrorKind::NotFound, problem)))
     }
 
-    /// Reads one file of images, plain or gzip.
+    /// Reads one file of images, plain or gzip; it may as well be a pipe.
     ///
     /// # Errors
     /// As [`Dataset::open`].
-    pub fn read(path: PathBuf) -> Result<Dataset, Error> {
-        let file = File::open(&path).map_err(|error| Error::io(&path, error))?;
-        let length = file.metadata().map_err(|error| Error::io(&path, error))?.len();
-        Self::from_reader(BufReader::with_capacity(1 << 16, file), length, &path)
+    pub fn read(path: &Path) -> Result<Dataset, Error> {
+        let failed = |error| Error::io(path, error);
+        let file = File::open(path).map_err(failed)?;
+        let about = file.metadata().map_err(failed)?;
+        if about.is_dir() {
+            return Err(failed(ErrorKind::IsADirectory.into()));
+        }
+        let length = about.is_file().then_some(about.len());
+        let data = Self::from_reader(BufReader::with_capacity(1 << 16, file), length, path)?;
+        Ok(Dataset { path: std::path::absolute(path).unwrap_or(data.path), ..data })
     }
 
-    /// Reads the `length` bytes of an image file, plain or gzip; `name` names them in errors. Takes no more memory than
-    /// such a file can hold: gzip shrinks to no less than a 1,032nd.
+    /// Reads an image file, plain or gzip, of `length` bytes, if that is known; `name` names it in errors. Takes no more memory
+    /// than such a file can hold: gzip shrinks to no less than a 1,032nd.
     ///
     /// # Errors
     /// As [`Dataset::open`].
-    pub fn from_reader(mut bytes: impl BufRead, length: u64, name: &Path) -> Result<Dataset, Error> {
+    pub fn from_reader(mut bytes: impl BufRead, length: Option<u64>, name: &Path) -> Result<Dataset, Error> {
         let source = name.display().to_string();
         // A damaged gzip stream is bad data, not a failing disk.
         let failed = |error: std::io::Error| match error.kind() {
-            std::io::ErrorKind::InvalidInput
-            | std::io::ErrorKind::InvalidData
-            | std::io::ErrorKind::UnexpectedEof => {
+            ErrorKind::InvalidInput | ErrorKind::InvalidData | ErrorKind::UnexpectedEof => {
                 Error::input(source.clone(), format!("damaged or truncated: {error}"))
             }
             _ => Error::io(name, error),
         };
         let bad = |problem: String| Err(Error::input(source.clone(), problem));
-        let start = bytes.fill_buf().map_err(failed)?;
-        let most =
-            if start.starts_with(&gzip::MAGIC) { length.saturating_mul(gzip::LARGEST_RATIO) } else { length };
+        let ratio =
+            if bytes.fill_buf().map_err(failed)?.starts_with(&gzip::MAGIC) { gzip::LARGEST_RATIO } else { 1 };
+        let most = length.unwrap_or(u64::MAX).saturating_mul(ratio);
         let mut reader = gzip::reader(bytes).map_err(failed)?;
-        let mut head = Vec::with_capacity(HEADER_BYTES);
+        let mut head = Vec::with_capacity(TELLING_BYTES);
         reader.by_ref().take(HEADER_BYTES as u64).read_to_end(&mut head).map_err(failed)?;
-        let header = Header::parse(&head, source.clone())?;
+        let header = match Header::parse(&head, source.clone()) {
+            Ok(header) => header,
+            Err(_) => {
+                let more = (TELLING_BYTES - HEADER_BYTES) as u64;
+                // What can be read of it tells enough.
+                let _ = reader.by_ref().take(more).read_to_end(&mut head);
+                Header::parse(&head, source.clone())?
+            }
+        };
         let bytes = header.pixel_bytes();
         if bytes as u64 > most {
+            let length = length.unwrap_or_default();
             return bad(format!("claims {bytes} bytes of pixels, more than its {length} bytes can hold"));
         }
-        let mut pixels = Vec::new();
-        if pixels.try_reserve_exact(bytes).is_err() {
-            return bad(format!("claims {bytes} bytes of pixels: no memory"));
-        }
+        let mut pixels = memory::room(bytes, &source)?;
         reader.by_ref().take(bytes as u64).read_to_end(&mut pixels).map_err(failed)?;
         if pixels.len() < bytes {
             return bad(format!("ends after {} of {bytes} bytes of pixels", pixels.len()));
@@ -81,7 +114,7 @@ impl Dataset {
             return bad(format!("has more than the {bytes} bytes of pixels of its header"));
         }
         let digest = Digest(Sha256::new().chain_update(&head).chain_update(&pixels).finalize().into());
-        Ok(Dataset { header, pixels, digest })
+        Ok(Dataset { header, pixels, digest, path: name.to_path_buf() })
     }
 
     /// All images.
@@ -93,4 +126,24 @@ impl Dataset {
     pub fn digest(&self) -> Digest {
         self.digest
     }
+
+    /// The file, by an absolute path; what was read from elsewhere has the name that it was given.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// Words about files in `folder` that may be the ones that are meant.
+fn similar(folder: &Path) -> String {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    let mut names: Vec<String> = names
+        .filter(|name| !NAMES.contains(&&name[..]) && name.contains("images") && name.contains("ubyte"))
+        .collect();
+    names.sort_unstable();
+    names.truncate(3);
+    if names.is_empty() {
+        return String::new();
+    }
+    format!("; there is {}: name the file itself to take it", names.join(", "))
 }

@@ -1,8 +1,8 @@
 //! Bytes that may be gzip. Uses the `flate2` crate.
 
-use std::io::{BufRead, Read, Result};
+use std::io::{BufRead, Error, ErrorKind, Read, Result};
 
-use flate2::bufread::MultiGzDecoder;
+use flate2::bufread::GzDecoder;
 
 /// How gzip begins.
 pub const MAGIC: [u8; 2] = [0x1F, 0x8B];
@@ -15,8 +15,89 @@ pub const LARGEST_RATIO: u64 = 1_032;
 /// Those of `bytes`.
 pub fn reader<'a>(mut bytes: impl BufRead + 'a) -> Result<Box<dyn Read + 'a>> {
     if bytes.fill_buf()?.starts_with(&MAGIC) {
-        Ok(Box::new(MultiGzDecoder::new(bytes)))
+        Ok(Box::new(Members(Some(GzDecoder::new(bytes)))))
     } else {
         Ok(Box::new(bytes))
+    }
+}
+
+/// The members of a gzip file, one after the other; none when all are read. (`flate2`'s own reader of several members takes
+/// the zeros of a tape or a block device after the last one for a damaged member; gzip, Python and libarchive do not.)
+struct Members<R>(Option<GzDecoder<R>>);
+
+impl<R: BufRead> Read for Members<R> {
+    fn read(&mut self, to: &mut [u8]) -> Result<usize> {
+        while let Some(member) = &mut self.0 {
+            let read = member.read(to)?;
+            if read > 0 || to.is_empty() {
+                return Ok(read);
+            }
+            self.0 = self.0.take().map(|member| next(member.into_inner())).transpose()?.flatten();
+        }
+        Ok(0)
+    }
+}
+
+/// The member that follows, perhaps after zeros; none at the end.
+fn next<R: BufRead>(mut bytes: R) -> Result<Option<GzDecoder<R>>> {
+    loop {
+        let ahead = bytes.fill_buf()?;
+        let zeros = ahead.iter().take_while(|&&byte| byte == 0).count();
+        match &ahead[zeros..] {
+            [] if zeros == 0 => return Ok(None),
+            [] => bytes.consume(zeros),
+            // The second byte may not be there yet.
+            begin if zeros == 0 && begin.starts_with(&MAGIC[..begin.len().min(MAGIC.len())]) => {
+                return Ok(Some(GzDecoder::new(bytes)));
+            }
+            _ if zeros > 0 => bytes.consume(zeros),
+            _ => {
+                return Err(Error::new(
+                    ErrorKind::InvalidData,
+                    "other bytes follow the end of the gzip data",
+                ));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufReader, Write};
+
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+
+    use super::*;
+
+    fn member(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    /// Through buffers of every size, so that every boundary is met.
+    fn read(bytes: &[u8]) -> Option<Vec<u8>> {
+        let all = [2, 3, 5, 64, 4096].map(|size| {
+            let mut to = Vec::new();
+            let mut reader = reader(BufReader::with_capacity(size, bytes)).unwrap();
+            reader.read_to_end(&mut to).is_ok().then_some(to)
+        });
+        assert!(all.iter().all(|one| *one == all[0]));
+        all[0].clone()
+    }
+
+    #[test]
+    fn zeros_between_and_after_members_are_no_damage_and_other_bytes_are() {
+        let (a, b) = (member(b"ab"), member(b"c"));
+        let zeros = [0; 700];
+        assert_eq!(read(&a), Some(b"ab".to_vec()));
+        assert_eq!(read(&[&a[..], &b].concat()), Some(b"abc".to_vec()));
+        assert_eq!(read(&[&a[..], &zeros].concat()), Some(b"ab".to_vec()));
+        assert_eq!(read(&[&a[..], &zeros[..1], &b, &zeros].concat()), Some(b"abc".to_vec()));
+        for tail in [&b"\n"[..], b"x", b"\x1F", b"\x1F\x8B", b"\0\0\0\n", &b[..5]] {
+            assert_eq!(read(&[&a[..], tail].concat()), None, "{tail:?}");
+        }
+        assert_eq!(read(&a[..a.len() - 1]), None);
     }
 }

@@ -6,10 +6,86 @@ use crate::error::Error;
 
 /// Magic number of a file of images: unsigned bytes (0x08) in three dimensions.
 const IMAGES_MAGIC: u32 = 0x0000_0803;
-/// Magic number of a file of labels.
-const LABELS_MAGIC: u32 = 0x0000_0801;
 /// Bytes before the first pixel.
 pub const HEADER_BYTES: usize = 16;
+/// As many bytes as it takes to tell what a file is that is none of images.
+pub const TELLING_BYTES: usize = 512;
+
+/// How files begin that people take for files of images, and what they are.
+const OTHERS: &[(&[u8], &str)] = &[
+    (b"\x1F\x8B", "gzip within gzip, or handed over compressed: decompress it once with gzip -d"),
+    (b"PK\x03\x04", "a ZIP archive: unpack it"),
+    (b"BZh", "bzip2: decompress it with bzip2 -d"),
+    (b"\xFD7zXZ\0", "xz: decompress it with xz -d"),
+    (b"\x28\xB5\x2F\xFD", "Zstandard: decompress it with zstd -d"),
+    (b"7z\xBC\xAF\x27\x1C", "a 7-Zip archive: unpack it"),
+    (b"Rar!", "a RAR archive: unpack it"),
+    (b"\x89PNG", "a PNG picture"),
+    (b"\xFF\xD8\xFF", "a JPEG picture"),
+    (b"GIF8", "a GIF picture"),
+    (b"\x93NUMPY", "a NumPy array: write its uint8 values after an IDX header"),
+    (b"PAR1", "a Parquet table"),
+    (b"\x89HDF", "an HDF5 file"),
+    (b"%PDF", "a PDF document"),
+    (b"\x80\x02", "a Python pickle"),
+    (b"\x80\x03", "a Python pickle"),
+    (b"\x80\x04", "a Python pickle"),
+    (b"\x80\x05", "a Python pickle"),
+    (b"\x7FELF", "a program"),
+    (b"version https://git-lfs", "a pointer of Git LFS: fetch the file itself with git lfs pull"),
+    (b"\xFF\xFE", "UTF-16 text"),
+    (b"\xFE\xFF", "UTF-16 text"),
+    (b"\x03\x08\0\0", "IDX with a little-endian header: IDX is big-endian"),
+];
+
+/// What the first bytes of a file look like that is none of images.
+fn looks(bytes: &[u8]) -> &'static str {
+    let text = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes).trim_ascii_start();
+    let printable = |byte: &u8| matches!(byte, b'\t' | b'\n' | b'\r' | b' '..=b'~' | 0x80..);
+    if let Some((_, what)) = OTHERS.iter().find(|(begin, _)| bytes.starts_with(begin)) {
+        return what;
+    }
+    match bytes {
+        [] => "empty",
+        [0, 0, 8, 1, ..] => "IDX labels: the images are in another file",
+        [0, 0, 8, 2, ..] => "IDX bytes in 2 dimensions: the header must give images, rows and columns",
+        [0, 0, 8, 3, ..] => "cut off within the 16 bytes of its header",
+        [0, 0, 8, _, ..] => "IDX bytes in another number of dimensions than 3 (images, rows, columns)",
+        [0, 0, 9, ..] => "IDX of signed bytes",
+        [0, 0, 0xB, ..] => "IDX of 16-bit integers",
+        [0, 0, 0xC, ..] => "IDX of 32-bit integers",
+        [0, 0, 0xD, ..] => "IDX of 32-bit floats",
+        [0, 0, 0xE, ..] => "IDX of 64-bit floats",
+        _ if bytes.get(257..262) == Some(b"ustar") => "a tar archive: unpack it",
+        _ if text.starts_with(b"<") => "HTML or XML, such as the error page of a server: download it again",
+        _ if bytes.iter().take(64).all(printable) => "text",
+        _ if bytes.iter().all(|&byte| byte == 0) => "nothing but zeros",
+        _ => "something unknown",
+    }
+}
+
+/// What is wrong with a file that begins like this, which is none of images.
+#[cfg(feature = "std")]
+fn no_images(bytes: &[u8]) -> crate::error::Text {
+    let looks = looks(bytes);
+    let text = match bytes.first_chunk() {
+        None if bytes.is_empty() => "empty, expected IDX images".to_string(),
+        _ if bytes.starts_with(b"\x1F\x8B") => looks.to_string(),
+        Some(magic) if looks.starts_with("IDX") || bytes.starts_with(&[0; 2]) => {
+            let magic = u32::from_be_bytes(*magic);
+            format!("not images, but {looks} (magic 0x{magic:08X}, expected 0x{IMAGES_MAGIC:08X})")
+        }
+        _ => {
+            let begin = bytes[..bytes.len().min(24)].escape_ascii();
+            format!("neither gzip nor IDX, but {looks} (it begins with \"{begin}\")")
+        }
+    };
+    text.into()
+}
+#[cfg(not(feature = "std"))]
+fn no_images(bytes: &[u8]) -> crate::error::Text {
+    looks(bytes)
+}
 
 /// What the header of an image file says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,25 +102,27 @@ impl Header {
     /// Reads a header; `source` names the data in errors.
     ///
     /// # Errors
-    /// [`Error::Input`] if it is not that of an image file, or the sizes are beyond the limits.
+    /// [`Error::Input`] if it is not that of an image file, or the sizes are beyond the limits; what it looks like is said, from
+    /// up to [`TELLING_BYTES`] of the file. [`Error::Environment`] if this machine cannot address so many images.
     pub fn parse(bytes: &[u8], source: impl Into<crate::error::Text>) -> Result<Header, Error> {
-        let bad = |problem| Err(Error::input(source, problem));
-        let Some(header) = bytes.first_chunk::<HEADER_BYTES>() else {
-            return bad("shorter than the 16 bytes of an IDX image header");
+        let header = bytes.first_chunk::<HEADER_BYTES>().map(|bytes| bytes.as_chunks::<4>().0);
+        let [magic, count, height, width] = match header {
+            Some(&[magic, count, height, width]) => [magic, count, height, width].map(u32::from_be_bytes),
+            _ => [0; 4],
         };
-        let word = |i: usize| u32::from_be_bytes([header[i], header[i + 1], header[i + 2], header[i + 3]]);
-        match word(0) {
-            IMAGES_MAGIC => {}
-            LABELS_MAGIC => return bad("holds labels (magic 0x00000801), expected images (0x00000803)"),
-            _ => return bad("not an IDX image file: expected magic 0x00000803"),
+        if magic != IMAGES_MAGIC {
+            return Err(Error::input(source, no_images(bytes)));
         }
-        let header = Header { count: word(4) as usize, height: word(8) as usize, width: word(12) as usize };
-        match header.height.checked_mul(header.width) {
-            Some(1..=MAX_SIZE) => {}
-            _ => return bad("expected images of 1 to 65536 pixels"),
+        let header = Header { count: count as usize, height: height as usize, width: width as usize };
+        let size = header.height.checked_mul(header.width).filter(|size| (1..=MAX_SIZE).contains(size));
+        let Some(size) = size else {
+            return Err(Error::input(source, "its header says images that are not of 1 to 65536 pixels"));
+        };
+        if header.count == 0 {
+            return Err(Error::input(source, "its header says that it has no images"));
         }
-        if header.count == 0 || header.count.checked_mul(header.height * header.width).is_none() {
-            return bad("the header's number of images is 0 or beyond this machine's memory");
+        if header.count.checked_mul(size).is_none() {
+            return Err(Error::environment("the images are beyond this machine's address space"));
         }
         Ok(header)
     }
@@ -86,7 +164,7 @@ impl<'a> Images<'a> {
         let header = Header::parse(bytes, "IDX images")?;
         let pixels = &bytes[HEADER_BYTES..];
         if pixels.len() != header.pixel_bytes() {
-            return Err(Error::input("IDX images", "the number of bytes is not what the header says"));
+            return Err(Error::input("IDX images", "another number of bytes of pixels than the header says"));
         }
         Images::new(pixels, header.height, header.width)
     }

@@ -11,17 +11,17 @@ pub mod idx;
 pub mod png;
 pub mod safetensors;
 
-use std::fs;
-use std::io::{BufWriter, Write};
-use std::path::Path;
+use std::fs::{self, File};
+use std::io::{BufWriter, ErrorKind, Write};
+use std::path::{Path, PathBuf};
 
 use crate::error::Error;
 
 /// What the names of unfinished files end in.
-pub const UNFINISHED: &str = "part";
+const UNFINISHED: &str = "part";
 
 /// Writes a whole file or none: `fill` writes to a temporary name in the same folder, which is then renamed; the bytes
-/// and the name are on the disk when this returns.
+/// and, where the file system can do that, the name are on the disk when this returns.
 ///
 /// # Errors
 /// [`Error::Io`] naming `path`; whatever `fill` returns.
@@ -29,21 +29,42 @@ pub fn write_whole(
     path: &Path,
     fill: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,
 ) -> Result<(), Error> {
-    let mut name = path.file_name().unwrap_or_default().to_os_string();
-    // Two processes that write the same name do not write into each other's file.
-    name.push(format!(".{}.{UNFINISHED}", std::process::id()));
-    let part = path.with_file_name(name);
+    let failed = |error| Error::io(path, error);
+    let (part, file) = unfinished(parent(path)).map_err(failed)?;
     let write = || -> std::io::Result<()> {
-        let mut file = BufWriter::new(fs::File::create(&part)?);
+        let mut file = BufWriter::new(file);
         fill(&mut file)?;
         file.into_inner()?.sync_all()?;
-        fs::rename(&part, path)?;
-        sync_folder(parent(path))
+        fs::rename(&part, path)
     };
     write().map_err(|error| {
         let _ = fs::remove_file(&part);
-        Error::io(path, error)
-    })
+        failed(error)
+    })?;
+    sync_folder(parent(path))
+}
+
+/// A new file under a name that no other process or thread writes to, and that is no longer than that of any file of a run:
+/// a name that fits does not fail for the sake of a temporary one.
+fn unfinished(folder: &Path) -> std::io::Result<(PathBuf, File)> {
+    for n in 0u64.. {
+        let more = if n == 0 { String::new() } else { format!("-{n}") };
+        let part = folder.join(format!("{:x}{more}.{UNFINISHED}", std::process::id()));
+        match File::create_new(&part) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            file => return file.map(|file| (part, file)),
+        }
+    }
+    unreachable!("no folder has so many files")
+}
+
+/// Whether a file's name is that of an unfinished one.
+pub fn is_unfinished(path: &Path) -> bool {
+    let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    path.extension().is_some_and(|extension| extension == UNFINISHED)
+        && !stem.is_empty()
+        && stem.splitn(2, '-').all(digits)
 }
 
 /// The folder that `path` is in.
@@ -51,10 +72,31 @@ pub fn parent(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Makes sure that the names in a folder are on the disk. Only Unix can open a folder for that.
+/// Makes sure, as far as the system can, that the names in a folder are on the disk. That is a safety measure beside writing:
+/// many file systems cannot do it, and a folder may be one that can only be written.
 ///
 /// # Errors
-/// The operating system's.
-pub fn sync_folder(path: &Path) -> std::io::Result<()> {
-    if cfg!(unix) { fs::File::open(path)?.sync_all() } else { Ok(()) }
+/// [`Error::Io`] if the disk fails.
+pub fn sync_folder(path: &Path) -> Result<(), Error> {
+    // Only Unix can open a folder for that.
+    if !cfg!(unix) {
+        return Ok(());
+    }
+    match File::open(path).and_then(|folder| folder.sync_all()) {
+        Err(error) if !cannot(&error) => Err(Error::io(path, error)),
+        _ => Ok(()),
+    }
+}
+
+/// Whether the error says that this place does not have, or forbids, the operation itself.
+fn cannot(error: &std::io::Error) -> bool {
+    // EBADF has no kind; its number is the same on every Unix.
+    const EBADF: i32 = 9;
+    let kinds = [
+        ErrorKind::InvalidInput,
+        ErrorKind::Unsupported,
+        ErrorKind::PermissionDenied,
+        ErrorKind::ReadOnlyFilesystem,
+    ];
+    kinds.contains(&error.kind()) || error.raw_os_error() == Some(EBADF)
 }

@@ -1,9 +1,16 @@
 //! A canvas as PNG, 8-bit greyscale, by the `png` crate.
 
 use super::grid::Canvas;
+use crate::error::Error;
+use crate::memory;
 
 /// The bytes of a PNG file.
-pub fn encode(canvas: &Canvas) -> Vec<u8> {
+///
+/// # Errors
+/// [`Error::Environment`] if there is no memory for them.
+pub fn encode(canvas: &Canvas) -> Result<Vec<u8>, Error> {
+    // The encoder has all of its output twice.
+    drop(memory::room(canvas.pixels.len(), "PNG")?);
     let mut bytes = Vec::new();
     let mut encoder = ::png::Encoder::new(&mut bytes, canvas.width as u32, canvas.height as u32);
     encoder.set_color(::png::ColorType::Grayscale);
@@ -12,7 +19,7 @@ pub fn encode(canvas: &Canvas) -> Vec<u8> {
         .write_header()
         .and_then(|mut writer| writer.write_image_data(&canvas.pixels))
         .expect("writing to memory a canvas of its own size");
-    bytes
+    Ok(bytes)
 }
 
 /// The canvas of a PNG file; nothing if it is not a whole 8-bit greyscale one of so many pixels.

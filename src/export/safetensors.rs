@@ -20,6 +20,7 @@ use crate::config::{Config, MAX_SIZE};
 use crate::digest::Digest;
 use crate::error::Error;
 use crate::kernels::tiles::Line;
+use crate::memory;
 use crate::model::sizes::Sizes;
 use crate::model::tensor::{Part, Tensor};
 use crate::trainer::{Sampler, Trainer};
@@ -33,15 +34,15 @@ const PARTS: [(Part, &str); 3] = [(Part::Parameter, ""), (Part::AdamM, ".adam_m"
 /// in memory.
 ///
 /// # Errors
-/// [`Error::Diverged`] after divergence.
+/// [`Error::Diverged`] after divergence, [`Error::Environment`] if there is no memory for them.
 pub fn encode<M: AsRef<[Line]>>(trainer: &Trainer<'_, M>, data: Digest) -> Result<Vec<u8>, Error> {
     let head = Checkpoint::head(trainer, data)?;
     let parts = PARTS.into_iter().flat_map(|(part, _)| Tensor::ALL.map(|tensor| (tensor, part)));
-    Ok(head.serialize(
+    head.serialize(
         head.tensors()
             .zip(parts)
             .map(|((name, shape, _), (tensor, part))| (name, Values { trainer, tensor, part, shape })),
-    ))
+    )
 }
 
 /// A tensor of a trainer, whose bytes are made when they are asked for: one tensor's at a time.
@@ -110,9 +111,9 @@ impl Checkpoint {
     /// The state of `trainer`, whose data have the digest `data`.
     ///
     /// # Errors
-    /// [`Error::Diverged`] after divergence.
+    /// [`Error::Diverged`] after divergence, [`Error::Environment`] if there is no memory for it.
     pub fn of<M: AsRef<[Line]>>(trainer: &Trainer<'_, M>, data: Digest) -> Result<Checkpoint, Error> {
-        let mut state = Vec::with_capacity(trainer.state_bytes());
+        let mut state = memory::room(trainer.state_bytes(), "state")?;
         trainer.save(|bytes| state.extend_from_slice(bytes))?;
         Ok(Checkpoint { state, ..Self::head(trainer, data)? })
     }
@@ -132,7 +133,10 @@ impl Checkpoint {
     }
 
     /// The bytes of the file.
-    pub fn encode(&self) -> Vec<u8> {
+    ///
+    /// # Errors
+    /// [`Error::Environment`] if there is no memory for them.
+    pub fn encode(&self) -> Result<Vec<u8>, Error> {
         self.serialize(self.tensors().map(|(name, shape, at)| {
             let view = TensorView::new(Dtype::F32, shape, &self.state[at]);
             (name, view.expect("a shape's own number of bytes"))
@@ -140,7 +144,7 @@ impl Checkpoint {
     }
 
     /// The bytes of a file with these tensors.
-    fn serialize<V: View>(&self, tensors: impl Iterator<Item = (String, V)>) -> Vec<u8> {
+    fn serialize<V: View>(&self, tensors: impl Iterator<Item = (String, V)>) -> Result<Vec<u8>, Error> {
         let Checkpoint { step, config, data_digest, state_digest, height, width, state: _ } = self;
         let mut lines = format!(
             "step={step}\nbits_version={BITS_VERSION}\nstate_digest={state_digest}\ndata_digest={data_digest}\n\
@@ -152,7 +156,10 @@ impl Checkpoint {
         lines += &format!("digest={}\n", Digest::of(lines.as_bytes()));
         let metadata = HashMap::from([(KEY.to_string(), lines)]);
         let tensors: Vec<_> = tensors.collect();
-        safetensors::serialize(tensors, Some(metadata)).expect("names are unique and sizes fit")
+        // The crate takes as much, and the largest tensor once more.
+        let sizes = || tensors.iter().map(|(_, view)| view.data_len());
+        drop(memory::room(sizes().sum::<usize>() + sizes().max().unwrap_or(0), "checkpoint")?);
+        Ok(safetensors::serialize(tensors, Some(metadata)).expect("names are unique and sizes fit"))
     }
 
     /// The tensors in canonical order: name, shape, and where the state holds its values.
@@ -170,7 +177,7 @@ impl Checkpoint {
         let damaged = |error| bad(format!("not a whole safetensors file: {error}"));
         let (_, header) = SafeTensors::read_metadata(bytes).map_err(damaged)?;
         let file = SafeTensors::deserialize(bytes).map_err(damaged)?;
-        let lines = header.metadata().as_ref().filter(|map| map.len() == 1).and_then(|map| map.get(KEY));
+        let lines = header.metadata().as_ref().and_then(|map| map.get(KEY));
         let lines = lines.ok_or_else(|| bad("not a checkpoint of duel: no such metadata".to_string()))?;
         let get = |key: &str| {
             lines
@@ -188,7 +195,7 @@ impl Checkpoint {
         }
         let signed = lines.rfind("digest=").unwrap_or(0);
         if lines[signed..] != format!("digest={}\n", Digest::of(&lines.as_bytes()[..signed])) {
-            return Err(bad("damaged: its metadata have another digest than they say".to_string()));
+            return Err(bad("damaged or edited: its metadata have another digest than they say".to_string()));
         }
         let config = Config::from_pairs(get).map_err(|error| bad(error.to_string()))?;
         let (height, width) = (number("height")? as usize, number("width")? as usize);
@@ -196,17 +203,23 @@ impl Checkpoint {
         let pixels = pixels.ok_or_else(|| bad("expected images of 1 to 65536 pixels".to_string()))?;
 
         let step = number("step")?;
-        let mut state = step.to_le_bytes().to_vec();
+        let mut state = memory::room(8 + bytes.len(), source)?;
+        state.extend(step.to_le_bytes());
         for (name, shape, _) in tensors(&config, pixels) {
             let view = file.tensor(&name).map_err(|_| bad(format!("has no tensor {name}")))?;
-            if view.dtype() != Dtype::F32 || view.shape() != shape {
-                return Err(bad(format!("{name}: expected F32 {shape:?}")));
+            let (dtype, is) = (view.dtype(), view.shape());
+            if dtype != Dtype::F32 || is != shape {
+                return Err(bad(format!("{name}: expected F32 {shape:?}, not {dtype:?} {is:?}")));
             }
             state.extend_from_slice(view.data());
         }
+        let ours = |name: &str| tensors(&config, pixels).any(|(own, ..)| own == name);
+        if let Some(other) = file.names().into_iter().filter(|name| !ours(name)).min() {
+            return Err(bad(format!("has a tensor {other}, which is none of a checkpoint's")));
+        }
         let (state_digest, digest) = (Digest::of(&state), |key| get(key).and_then(Digest::parse));
-        if digest("state_digest") != Some(state_digest) || file.len() != PARTS.len() * Tensor::ALL.len() {
-            return Err(bad("damaged: its tensors have another digest than it says".to_string()));
+        if digest("state_digest") != Some(state_digest) {
+            return Err(bad("damaged or edited: its tensors have another digest than it says".to_string()));
         }
         let (words, _) = state[8..].as_chunks::<4>();
         for ((part, _), words) in PARTS.iter().zip(words.chunks(words.len() / PARTS.len())) {

@@ -5,6 +5,7 @@
 //! [`Isa::run`] picks the backend. The files in reading order; each uses only those before it:
 //!
 //! - [`isa`]: which backends this CPU has
+//! - [`float_mode`]: the mode of a thread's floating-point unit
 //! - [`tiles`]: matrices in borrowed memory
 //! - [`relay`]: matrices that go from worker to worker
 //! - [`reference`](mod@reference): the definition of every bit
@@ -31,6 +32,7 @@ pub mod adam;
 #[doc(hidden)]
 pub mod cases;
 pub mod dense;
+pub mod float_mode;
 pub mod gemm;
 pub mod isa;
 pub mod lists;

@@ -233,7 +233,7 @@ mod tests {
     /// A meeting at which a worker has failed: whoever would have to wait is stopped instead.
     fn over() -> Meeting {
         let meeting = Meeting::new(1);
-        drop(meeting.join());
+        drop(meeting.join(true));
         meeting
     }
 

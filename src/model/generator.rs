@@ -1,11 +1,15 @@
 //! The generator: z → h = relu(z·W1 + b1) → y = output_sigmoid(h·W2 + b2). Uses `kernels`, `rng`,
 //! [`parallel`](crate::parallel), `layers`, `layout`, `update` and `phase`.
 
+use core::sync::atomic::{AtomicBool, Ordering};
+
 use super::layers::{Ops, Terms, multiply, start};
 use super::layout::TensorMut;
 use super::phase::{Phase, Work};
 use super::update::Adam;
+use crate::error::Error;
 use crate::kernels::dense::{HiddenActivation, HiddenBackward, PixelActivation, PixelBackward};
+use crate::kernels::float_mode;
 use crate::kernels::gemm::{Left, Start};
 use crate::kernels::lists::{ListsMut, PAIR};
 use crate::kernels::reference::pixel_byte;
@@ -202,6 +206,9 @@ struct Sampling<'a> {
 }
 
 /// Writes the samples `first..` of `seed` into `out`, a whole number of images, a byte per pixel. Workers share no row.
+///
+/// # Errors
+/// [`Error::Environment`] if a worker's floating-point unit is in another mode than the default.
 pub fn sample(
     team: &impl Team,
     ops: &Ops<'_>,
@@ -209,7 +216,7 @@ pub fn sample(
     room: Room<'_>,
     (seed, first): (u64, u64),
     out: &mut [u8],
-) {
+) -> Result<(), Error> {
     let (rows, pixels) = (room.z.rows(), room.y.cols());
     let images = out.len() / pixels;
     let n = team.workers().min(MOST_WORKERS).min(images).min(rows / PAIR).max(1);
@@ -223,11 +230,13 @@ pub fn sample(
         out = rest;
         Some(Sampling { room: own, first: first.wrapping_add(from as u64), out: images })
     });
-    team.run(&mut parts[..n], |part| {
-        if let Some(part) = part.take() {
-            part.run(ops, weights, seed);
-        }
+    let refused = AtomicBool::new(false);
+    team.run(&mut parts[..n], |part| match part.take() {
+        Some(part) if float_mode::is_default() => part.run(ops, weights, seed),
+        Some(_) => refused.store(true, Ordering::Relaxed),
+        None => {}
     });
+    if refused.load(Ordering::Relaxed) { Err(float_mode::error()) } else { Ok(()) }
 }
 
 impl Sampling<'_> {

@@ -8,7 +8,6 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::ops::ControlFlow;
-use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -63,17 +62,13 @@ impl Checked {
 }
 
 impl<'a> Audit<'a> {
-    /// Reads the folder and compares its files with each other; the data are in `data`, or where the run's settings say. Each
-    /// problem is a note to `observer` at once, and all of them are an error in the end.
+    /// Reads the folder and compares its files with each other and with `data`, those of [`Recorded::find_data`]. Each problem
+    /// is a note to `observer` at once, and all of them are an error in the end.
     ///
     /// # Errors
     /// [`Error::Usage`] if it is being trained, [`Error::Mismatch`] without a manifest, [`Error::Input`] if the data are
     /// others, [`Error::Io`].
-    pub fn new(
-        run: &'a Recorded,
-        data: Option<&Path>,
-        observer: &'a dyn Observer,
-    ) -> Result<Audit<'a>, Error> {
+    pub fn new(run: &'a Recorded, data: Dataset, observer: &'a dyn Observer) -> Result<Audit<'a>, Error> {
         if run.folder.is_held() {
             return Err(Error::usage(
                 run.name(),
@@ -86,7 +81,7 @@ impl<'a> Audit<'a> {
         let mut audit = Audit {
             run,
             outcome: manifest.run.clone(),
-            data: Dataset::open(data.unwrap_or(&run.plan.schedule.data))?,
+            data,
             log: BTreeMap::new(),
             checkpoints: BTreeMap::new(),
             problems: Mutex::default(),
@@ -96,7 +91,7 @@ impl<'a> Audit<'a> {
         let others_data = audit.read_checkpoints()?;
         if audit.outcome.data_digest != audit.data.digest() && audit.checkpoints.is_empty() {
             // Not one file speaks for these data: they are others, not an altered manifest.
-            run.data(data)?;
+            run.trained_on(&audit.data)?;
         }
         others_data.into_iter().for_each(|problem| audit.problem(problem));
         audit.compare_manifest();
@@ -145,9 +140,9 @@ impl<'a> Audit<'a> {
     fn read_log(&mut self) -> Result<(), Error> {
         let steps = self.run.plan.schedule.steps;
         let ended = matches!(self.outcome.status, Status::Done | Status::Stopped);
-        for (i, line) in log::read(&self.run.folder.log())?.into_iter().enumerate() {
-            let wrong = |what: &str| self.problem(format!("metrics.jsonl: line {}: {what}", i + 1));
-            match line {
+        for (line, row) in log::read(&self.run.folder.log())? {
+            let wrong = |what: &str| self.problem(format!("metrics.jsonl: line {line}: {what}"));
+            match row {
                 Row::CutOff if ended => wrong("cut off"),
                 Row::CutOff => {
                     self.observer.note("the log's last line is cut off, as a kill or a full disk leaves it");
@@ -176,7 +171,7 @@ impl<'a> Audit<'a> {
         for (step, path) in self.run.folder.checkpoints()? {
             let name = path.display();
             match read_checkpoint(&path) {
-                Err(error @ Error::Input { .. }) => self.problem(error.to_string()),
+                Err(error @ (Error::Input { .. } | Error::Io { .. })) => self.problem(error.to_string()),
                 Err(error) => return Err(error),
                 Ok(found) if found.config != plan.config => {
                     self.problem(format!("config.toml: its settings are not those of {name}"));

@@ -9,7 +9,7 @@ use std::fmt;
 use std::path::Path;
 
 use super::Observer;
-use super::log::{self, Entry, Row};
+use super::log::{self, Entry};
 use super::manifest::{Outcome, Status};
 use super::recorded::{Recorded, forward};
 use crate::config::Config;
@@ -228,24 +228,20 @@ fn differ(a: &Entry, b: &Entry) -> bool {
     values(a) != values(b) || a.digest.zip(b.digest).is_some_and(|(a, b)| a != b)
 }
 
-/// The entries of a run's log by step. One that was cut off is left out.
+/// The entries of a run's log by step.
 fn entries(run: &Recorded) -> Result<BTreeMap<u64, Entry>, Error> {
     let path = run.folder.log();
-    let mut entries = BTreeMap::new();
-    for (i, line) in log::read(&path)?.into_iter().enumerate() {
-        match line {
-            Row::Entry(entry) if entry.step > run.plan.schedule.steps => {
-                let problem = format!("line {}: step {} is beyond the run's steps", i + 1, entry.step);
-                return Err(Error::input(path.display().to_string(), problem));
-            }
-            Row::Entry(entry) => drop(entries.insert(entry.step, entry)),
-            Row::CutOff => {}
-            Row::Malformed => {
-                return Err(Error::input(path.display().to_string(), format!("line {} is malformed", i + 1)));
-            }
-        }
+    if !path.exists() {
+        return Err(Error::io(path, std::io::ErrorKind::NotFound.into()));
     }
-    Ok(entries)
+    let entries = log::entries(&path)?;
+    match entries.last_key_value() {
+        Some((step, _)) if *step > run.plan.schedule.steps => {
+            let problem = format!("step {step} is beyond the run's steps");
+            Err(Error::input(path.display().to_string(), problem))
+        }
+        _ => Ok(entries),
+    }
 }
 
 /// Says which settings differ; whether none does.

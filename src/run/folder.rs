@@ -1,16 +1,17 @@
-//! The folder of a run: the names of its files, reading them, and the right to write them. Uses `plan`, `manifest`, and
+//! The folder of a run: the names of its files, reading them, and the right to write them. Uses `plan`, `log`, `manifest`, and
 //! [`export`](crate::export).
 
 use std::fs::{self, File, TryLockError};
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
 use super::Observer;
+use super::log;
 use super::manifest::Manifest;
 use super::plan::{Plan, Settings};
 use crate::error::Error;
 use crate::export::safetensors::Checkpoint;
-use crate::export::{UNFINISHED, parent, sync_folder, write_whole};
+use crate::export::{is_unfinished, parent, sync_folder, write_whole};
 
 /// The folder of a run, to be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,14 +57,22 @@ impl Folder {
     }
     /// The checkpoint of `step`.
     pub fn checkpoint(&self, step: u64) -> PathBuf {
-        self.checkpoint_folder().join(format!("step_{step:08}.safetensors"))
+        self.checkpoint_folder().join(checkpoint_name(step))
     }
 
-    /// Whether there is anything of a run.
+    /// Whether there is anything of a run that a new one must not replace: anything but what a start leaves behind that got no
+    /// further than its settings and the first lines of its log.
     pub fn holds_run(&self) -> bool {
-        [self.config(), self.manifest(), self.log(), self.canvases(), self.checkpoint_folder()]
-            .iter()
-            .any(|path| path.exists())
+        let anything = |folder: PathBuf| match fs::read_dir(&folder) {
+            Ok(entries) => entries.flatten().any(|entry| !is_unfinished(&entry.path())),
+            Err(_) => folder.exists(),
+        };
+        let others = [
+            self.config().exists() && Settings::read(&self.config()).is_err(),
+            self.manifest().exists() && self.read_manifest().is_err(),
+            self.log().exists() && log::entries(&self.log()).is_err(),
+        ];
+        anything(self.canvases()) || anything(self.checkpoint_folder()) || others.contains(&true)
     }
 
     /// Whether a process writes there now.
@@ -79,9 +88,9 @@ impl Folder {
     pub fn read_manifest(&self) -> Result<Option<Manifest>, Error> {
         let path = self.manifest();
         match fs::read(&path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(Error::io(path, error)),
-            Ok(bytes) => serde_json::from_slice(&bytes)
+            Ok(bytes) => serde_json::from_slice(bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&bytes))
                 .map(Some)
                 .map_err(|error| Error::input(path.display().to_string(), format!("malformed: {error}"))),
         }
@@ -94,7 +103,7 @@ impl Folder {
     pub fn read_settings(&self) -> Result<Settings, Error> {
         if !self.config().exists() {
             let problem = "no run is there: it has no config.toml";
-            return Err(Error::io(&self.0, std::io::Error::new(std::io::ErrorKind::NotFound, problem)));
+            return Err(Error::io(&self.0, std::io::Error::new(ErrorKind::NotFound, problem)));
         }
         Settings::read(&self.config())
     }
@@ -112,10 +121,11 @@ impl Folder {
         Ok(found)
     }
 
-    /// The newest good checkpoint that is not after step `last`; `observer` is told which ones were passed over, and why.
+    /// The newest good checkpoint that is not after step `last`; `observer` is told which ones were passed over, and why: those
+    /// that cannot be read, too.
     ///
     /// # Errors
-    /// [`Error::Io`] if a file cannot be read.
+    /// [`Error::Io`] if their folder cannot be read, [`Error::Environment`] if there is no memory for one.
     pub fn newest_checkpoint(
         &self,
         last: u64,
@@ -124,7 +134,7 @@ impl Folder {
         for (_, file) in self.checkpoints()?.into_iter().filter(|(step, _)| *step <= last) {
             match read_checkpoint(&file) {
                 Ok(checkpoint) => return Ok(Some((file, checkpoint))),
-                Err(error @ Error::Input { .. }) => {
+                Err(error @ (Error::Input { .. } | Error::Io { .. })) => {
                     observer.note(&format!("passed over a bad checkpoint: {error}"));
                 }
                 Err(error) => return Err(error),
@@ -134,9 +144,15 @@ impl Folder {
     }
 }
 
-/// The step in the name of a checkpoint.
+/// The step in the name of a checkpoint, as a run writes it.
 fn step_of(path: &Path) -> Option<u64> {
-    path.file_name()?.to_str()?.strip_prefix("step_")?.strip_suffix(".safetensors")?.parse().ok()
+    let name = path.file_name()?.to_str()?;
+    let step = name.strip_prefix("step_")?.strip_suffix(".safetensors")?.parse().ok()?;
+    (name == checkpoint_name(step)).then_some(step)
+}
+
+fn checkpoint_name(step: u64) -> String {
+    format!("step_{step:08}.safetensors")
 }
 
 /// Reads and checks one checkpoint, also against the step in its name where it lies in a run's folder.
@@ -164,6 +180,8 @@ pub struct Writer {
     pub folder: Folder,
     /// Holds the lock until it is dropped.
     _lock: File,
+    /// Whether it is one: not every file system has locks.
+    guarded: bool,
 }
 
 impl Writer {
@@ -173,32 +191,56 @@ impl Writer {
     /// [`Error::Usage`] if a run is there, or a setting is out of range; [`Error::Io`].
     pub fn create(path: Option<&Path>, plan: &Plan) -> Result<Writer, Error> {
         let text = plan.text()?;
-        let taken = |folder: &Folder| {
-            let problem = format!("{} already holds a run, expected a new folder", folder.path().display());
-            Error::usage("out", problem)
+        let writer = match path {
+            Some(path) => Writer::create_in(path)?,
+            None => Writer::create_free(plan.config.seed)?,
         };
-        let folder = match path {
-            Some(path) => Folder::new(path),
-            None => free_name(plan.config.seed)?,
-        };
-        if path.is_some() && folder.holds_run() {
-            return Err(taken(&folder));
-        }
-        let make = |folder: &Path| fs::create_dir_all(folder).map_err(|error| Error::io(folder, error));
-        make(folder.path())?;
-        let writer = Writer::hold(folder)?;
         let folder = &writer.folder;
-        if path.is_some() && folder.holds_run() {
-            return Err(taken(folder));
+        writer.remove_unfinished()?;
+        for left in [folder.manifest(), folder.log()] {
+            match fs::remove_file(&left) {
+                Err(error) if error.kind() != ErrorKind::NotFound => return Err(Error::io(left, error)),
+                _ => {}
+            }
         }
         // The settings first: a folder that has them can be resumed, one that has not is not yet a run.
         writer.write_config(&text)?;
-        make(&folder.canvases())?;
-        make(&folder.checkpoint_folder())?;
-        for dir in [folder.path(), parent(folder.path())] {
-            sync_folder(dir).map_err(|error| Error::io(dir, error))?;
+        for made in [folder.canvases(), folder.checkpoint_folder()] {
+            make(&made)?;
         }
+        sync_folder(folder.path())?;
+        sync_folder(parent(folder.path()))?;
         Ok(writer)
+    }
+
+    fn create_in(path: &Path) -> Result<Writer, Error> {
+        let folder = Folder::new(path);
+        let check = || match folder.holds_run() {
+            true => Err(Error::usage(
+                "out",
+                format!("{} already holds a run, expected a new folder (or --resume)", path.display()),
+            )),
+            false => Ok(()),
+        };
+        // Before a lock is made there, and again when nobody else can write.
+        check()?;
+        make(path)?;
+        let writer = Writer::hold(folder.clone())?;
+        check()?;
+        Ok(writer)
+    }
+
+    /// The first of the default names that nobody uses.
+    fn create_free(seed: u64) -> Result<Writer, Error> {
+        let first = Folder::default_of(seed);
+        let mut n = 1;
+        loop {
+            let path = if n == 1 { first.clone() } else { format!("{}-{n}", first.display()).into() };
+            match Writer::create_in(&path) {
+                Err(Error::Usage { .. }) => n += 1,
+                result => return result,
+            }
+        }
     }
 
     /// Opens the folder of an existing run, and removes what a dead process left half-written there.
@@ -208,16 +250,28 @@ impl Writer {
     pub fn open(path: &Path) -> Result<Writer, Error> {
         Folder::new(path).read_settings()?;
         let writer = Writer::hold(Folder::new(path))?;
-        let folder = &writer.folder;
+        make(&writer.folder.canvases())?;
+        make(&writer.folder.checkpoint_folder())?;
+        writer.remove_unfinished()?;
+        Ok(writer)
+    }
+
+    /// Whether no other process can write there: not every file system has locks.
+    pub fn is_guarded(&self) -> bool {
+        self.guarded
+    }
+
+    fn remove_unfinished(&self) -> Result<(), Error> {
+        let folder = &self.folder;
         for dir in [folder.path().to_path_buf(), folder.canvases(), folder.checkpoint_folder()] {
-            fs::create_dir_all(&dir).map_err(|error| Error::io(&dir, error))?;
-            for entry in fs::read_dir(&dir).map_err(|error| Error::io(&dir, error))?.flatten() {
-                if entry.path().extension().is_some_and(|extension| extension == UNFINISHED) {
-                    fs::remove_file(entry.path()).map_err(|error| Error::io(entry.path(), error))?;
+            for entry in fs::read_dir(&dir).into_iter().flatten().flatten() {
+                let path = entry.path();
+                if is_unfinished(&path) {
+                    fs::remove_file(&path).map_err(|error| Error::io(&path, error))?;
                 }
             }
         }
-        Ok(writer)
+        Ok(())
     }
 
     fn hold(folder: Folder) -> Result<Writer, Error> {
@@ -230,33 +284,25 @@ impl Writer {
             .write(true)
             .open(&path)
             .map_err(failed)?;
-        match lock.try_lock() {
-            Ok(()) => {}
+        let locked = loop {
+            match lock.try_lock() {
+                Err(TryLockError::Error(error)) if error.kind() == ErrorKind::Interrupted => {}
+                locked => break locked,
+            }
+        };
+        let guarded = match locked {
+            Ok(()) => true,
             Err(TryLockError::WouldBlock) => {
                 let mut holder = String::new();
                 let _ = lock.read_to_string(&mut holder);
                 let problem = format!("{} is in use by process {}", folder.path().display(), holder.trim());
                 return Err(Error::usage("out", problem));
             }
+            Err(TryLockError::Error(error)) if has_no_locks(&error) => false,
             Err(TryLockError::Error(error)) => return Err(failed(error)),
-        }
+        };
         lock.set_len(0).and_then(|()| writeln!(lock, "{}", std::process::id())).map_err(failed)?;
-        Ok(Writer { folder, _lock: lock })
-    }
-
-    /// Removes the checkpoints after `step`, of a run that goes on from there, and says how many: with them in place the
-    /// next stop would leave a gap in the log.
-    ///
-    /// # Errors
-    /// [`Error::Io`].
-    pub fn remove_checkpoints_after(&self, step: u64) -> Result<usize, Error> {
-        let later = self.folder.checkpoints()?.into_iter().filter(|(at, _)| *at > step);
-        let mut removed = 0;
-        for (_, file) in later {
-            fs::remove_file(&file).map_err(|error| Error::io(&file, error))?;
-            removed += 1;
-        }
-        Ok(removed)
+        Ok(Writer { folder, _lock: lock, guarded })
     }
 
     /// Writes the settings.
@@ -284,15 +330,16 @@ impl Writer {
         write_whole(&self.folder.canvas(step), |file| file.write_all(png))
     }
 
-    /// Writes the checkpoint of `step`, then removes the oldest ones but `keep_last`, if that is not 0.
+    /// Writes the checkpoint of `step`; then removes those before it but the last `keep_last` up to there, if that is not 0.
     ///
     /// # Errors
     /// [`Error::Io`].
     pub fn write_checkpoint(&self, step: u64, bytes: &[u8], keep_last: usize) -> Result<(), Error> {
         write_whole(&self.folder.checkpoint(step), |file| file.write_all(bytes))?;
         if keep_last > 0 {
-            let old = self.folder.checkpoints()?.into_iter().skip(keep_last);
-            for (_, old) in old.filter(|(at, _)| *at != step) {
+            let up_to_there =
+                self.folder.checkpoints()?.into_iter().filter(|(at, path)| *at <= step && path.is_file());
+            for (_, old) in up_to_there.skip(keep_last) {
                 fs::remove_file(&old).map_err(|error| Error::io(&old, error))?;
             }
         }
@@ -300,18 +347,13 @@ impl Writer {
     }
 }
 
-/// Makes the first free of the default names.
-fn free_name(seed: u64) -> Result<Folder, Error> {
-    fs::create_dir_all("runs").map_err(|error| Error::io("runs", error))?;
-    let first = Folder::default_of(seed);
-    let mut names =
-        (1..).map(|n| if n == 1 { first.clone() } else { format!("{}-{n}", first.display()).into() });
-    loop {
-        let path: PathBuf = names.next().expect("there are more names than folders");
-        match fs::create_dir(&path) {
-            Ok(()) => return Ok(Folder(path)),
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(Error::io(path, error)),
-        }
-    }
+fn make(folder: &Path) -> Result<(), Error> {
+    fs::create_dir_all(folder).map_err(|error| Error::io(folder, error))
+}
+
+/// Whether the error says that the file system has no locks.
+fn has_no_locks(error: &std::io::Error) -> bool {
+    // It has no kind of its own.
+    const ENOLCK: i32 = if cfg!(any(target_os = "linux", target_os = "android")) { 37 } else { 77 };
+    error.kind() == ErrorKind::Unsupported || cfg!(unix) && error.raw_os_error() == Some(ENOLCK)
 }

@@ -1,11 +1,13 @@
 //! `metrics.jsonl`: a line of JSON per logged step. What a run determines comes first, the timing last, so that
 //! `sed 's/,"timing".*//'` of two runs can be compared byte by byte. Uses `plan`.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::plan::Plan;
 use crate::digest::Digest;
@@ -42,9 +44,11 @@ pub struct Timing {
 }
 
 impl Entry {
-    /// The entry with this text; nothing if no entry has exactly this text.
-    fn parse(text: &str) -> Option<Entry> {
-        serde_json::from_str(text).ok().filter(|entry: &Entry| entry.text() == text)
+    /// The entry of a line. It may be spaced otherwise, but not say anything else, not even to a digit that makes no difference.
+    fn parse(line: &str) -> Option<Entry> {
+        let entry: Entry = serde_json::from_str(line).ok()?;
+        let [said, meant] = [line, &entry.text()].map(|text| serde_json::from_str(text).ok());
+        says(&said?, &meant?).then_some(entry)
     }
 
     /// The text without the timing.
@@ -59,6 +63,17 @@ impl Entry {
     }
 }
 
+/// Whether two values are the same: an object in whichever order, a number in whichever form (1 for 1.0).
+fn says(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::Number(a), Value::Number(b)) if a.is_f64() || b.is_f64() => a.as_f64() == b.as_f64(),
+        (Value::Object(a), Value::Object(b)) => {
+            a.len() == b.len() && a.iter().all(|(key, a)| b.get(key).is_some_and(|b| says(a, b)))
+        }
+        _ => a == b,
+    }
+}
+
 /// A line of a log, as it was read.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Row {
@@ -70,18 +85,74 @@ pub enum Row {
     Malformed,
 }
 
-/// Reads a log, line by line.
+/// Reads a log: the number of each line and what it is. Lines of nothing are left out; what editors and other systems' tools do
+/// to a line (its end, spaces, the order of keys, a byte order mark) does not matter.
 ///
 /// # Errors
 /// [`Error::Io`] if it is not there, or cannot be read.
-pub fn read(path: &Path) -> Result<Vec<Row>, Error> {
+pub fn read(path: &Path) -> Result<Vec<(usize, Row)>, Error> {
     let bytes = fs::read(path).map_err(|error| Error::io(path, error))?;
     let text = String::from_utf8_lossy(&bytes);
-    let lines = text.split_inclusive('\n').map(|line| match line.strip_suffix('\n') {
-        None => Row::CutOff,
-        Some(line) => Entry::parse(line).map_or(Row::Malformed, Row::Entry),
+    let lines = text.strip_prefix('\u{FEFF}').unwrap_or(&text).split_inclusive('\n').enumerate();
+    let rows = lines.filter(|(_, line)| !line.trim().is_empty()).map(|(i, line)| {
+        let row = match Entry::parse(line) {
+            Some(entry) => Row::Entry(entry),
+            None if line.ends_with('\n') => Row::Malformed,
+            None => Row::CutOff,
+        };
+        (i + 1, row)
     });
-    Ok(lines.collect())
+    Ok(rows.collect())
+}
+
+/// The entries of a log by step, without one that was cut off; none if there is no log.
+///
+/// # Errors
+/// [`Error::Io`]; [`Error::Input`] naming a line that no run writes, or not there.
+pub fn entries(path: &Path) -> Result<BTreeMap<u64, Entry>, Error> {
+    let rows = match read(path) {
+        Err(Error::Io { error, .. }) if error.kind() == ErrorKind::NotFound => Vec::new(),
+        rows => rows?,
+    };
+    let mut entries = BTreeMap::new();
+    for (line, row) in rows {
+        let bad = |problem: String| {
+            Err(Error::input(path.display().to_string(), format!("line {line}: {problem}")))
+        };
+        match row {
+            Row::Malformed => return bad("malformed: not a line of a log".to_string()),
+            Row::CutOff => {}
+            Row::Entry(entry) => {
+                if let Some((before, _)) =
+                    entries.last_key_value().filter(|(before, _)| **before >= entry.step)
+                {
+                    return bad(format!("step {} stands after step {before}", entry.step));
+                }
+                entries.insert(entry.step, entry);
+            }
+        }
+    }
+    Ok(entries)
+}
+
+/// Refuses a log that lacks a line which a run under `plan` has written by the time that `step` is done.
+///
+/// # Errors
+/// [`Error::Input`] naming the first step whose line, or its digest, is not there.
+pub fn reaches(entries: &BTreeMap<u64, Entry>, path: &Path, plan: &Plan, step: u64) -> Result<(), Error> {
+    let lacks = |step: &u64| {
+        let (leaves, entry) = (plan.leaves(*step, false), entries.get(step));
+        leaves.entry && entry.is_none_or(|entry| leaves.digest && entry.digest.is_none())
+    };
+    match (1..=step).find(lacks) {
+        Some(lacking) => {
+            let problem = format!(
+                "has no whole line of step {lacking}, though step {step} is done: expected the log as the run left it"
+            );
+            Err(Error::input(path.display().to_string(), problem))
+        }
+        None => Ok(()),
+    }
 }
 
 /// A log, open for appending.
@@ -89,57 +160,81 @@ pub fn read(path: &Path) -> Result<Vec<Row>, Error> {
 pub struct Writer {
     path: PathBuf,
     file: File,
+    /// Where steps are done again: every entry, those of later steps too, whose lines stay until their steps are done.
+    again: Option<BTreeMap<u64, Entry>>,
+    /// Whether that is not what the file says.
+    changed: bool,
 }
 
 impl Writer {
-    /// Opens the log of a run that goes on after `step`, cut to what the run up to there would have written under `plan`: a
-    /// stop in between leaves no trace.
+    /// Opens the log of a run that goes on after `step`, and has been at step `newest`; in between its steps are done again. Up
+    /// to there the log becomes what the run would have written under `plan`: a stop leaves no trace.
     ///
     /// # Errors
-    /// [`Error::Io`]; [`Error::Input`] naming a line that no run has written.
-    pub fn open(path: PathBuf, plan: &Plan, step: u64) -> Result<Writer, Error> {
-        let lines = if path.exists() { read(&path)? } else { Vec::new() };
-        if let Some(i) = lines.iter().position(|line| *line == Row::Malformed) {
-            return Err(Error::input(path.display().to_string(), format!("line {} is malformed", i + 1)));
+    /// [`Error::Io`]; as [`entries`] and [`reaches`], and then nothing is written.
+    pub fn open(path: PathBuf, plan: &Plan, step: u64, newest: u64) -> Result<Writer, Error> {
+        let entries = entries(&path)?;
+        reaches(&entries, &path, plan, step)?;
+        let kept = entries.into_values().filter_map(|entry| kept(entry, plan, step.max(newest)));
+        let kept: BTreeMap<u64, Entry> = kept.map(|entry| (entry.step, entry)).collect();
+        if fs::read(&path).unwrap_or_default() != text(&kept).as_bytes() {
+            rewrite(&path, &kept)?;
         }
-        let kept: Vec<Row> = lines.iter().filter_map(|line| kept(line, plan, step)).collect();
-        if kept != lines {
-            write_whole(&path, |file| {
-                kept.iter().try_for_each(|line| match line {
-                    Row::Entry(entry) => writeln!(file, "{}", entry.text()),
-                    _ => Ok(()),
-                })
-            })?;
-        }
-        let file = File::options().create(true).append(true).open(&path);
-        let file = file.map_err(|error| Error::io(&path, error))?;
-        Ok(Writer { path, file })
+        let file = append(&path)?;
+        let again = kept.keys().any(|at| *at > step).then_some(kept);
+        Ok(Writer { path, file, again, changed: false })
     }
 
-    /// Appends an entry.
+    /// Adds an entry.
     ///
     /// # Errors
     /// [`Error::Io`].
     pub fn write(&mut self, entry: &Entry) -> Result<(), Error> {
-        let text = entry.text() + "\n";
-        self.file.write_all(text.as_bytes()).map_err(|error| Error::io(&self.path, error))
+        let Some(lines) = &mut self.again else {
+            let text = entry.text() + "\n";
+            return self.file.write_all(text.as_bytes()).map_err(|error| Error::io(&self.path, error));
+        };
+        let step = entry.step;
+        if lines.get(&step).is_none_or(|line| line.reproducible() != entry.reproducible()) {
+            lines.insert(step, entry.clone());
+            self.changed = true;
+        }
+        if lines.keys().all(|at| *at <= step) {
+            self.sync()?;
+            self.again = None;
+        }
+        Ok(())
     }
 
     /// Makes sure that the entries are on the disk: before a checkpoint that counts on them.
     ///
     /// # Errors
     /// [`Error::Io`].
-    pub fn sync(&self) -> Result<(), Error> {
+    pub fn sync(&mut self) -> Result<(), Error> {
+        if let Some(lines) = self.again.as_ref().filter(|_| self.changed) {
+            rewrite(&self.path, lines)?;
+            self.file = append(&self.path)?;
+            self.changed = false;
+        }
         self.file.sync_data().map_err(|error| Error::io(&self.path, error))
     }
 }
 
-/// A line without what `plan` would not have written; nothing if it would not be there, or is past `last`.
-fn kept(line: &Row, plan: &Plan, last: u64) -> Option<Row> {
-    let Row::Entry(entry) = line else { return None };
+fn append(path: &Path) -> Result<File, Error> {
+    File::options().create(true).append(true).open(path).map_err(|error| Error::io(path, error))
+}
+
+fn rewrite(path: &Path, entries: &BTreeMap<u64, Entry>) -> Result<(), Error> {
+    write_whole(path, |file| file.write_all(text(entries).as_bytes()))
+}
+
+fn text(entries: &BTreeMap<u64, Entry>) -> String {
+    entries.values().map(|entry| entry.text() + "\n").collect()
+}
+
+/// An entry without what `plan` would not have written; nothing if it would not be there, or is past `last`.
+fn kept(entry: Entry, plan: &Plan, last: u64) -> Option<Entry> {
     let leaves = plan.leaves(entry.step, false);
-    if entry.step > last || !leaves.entry {
-        return None;
-    }
-    Some(Row::Entry(Entry { digest: entry.digest.filter(|_| leaves.digest), ..entry.clone() }))
+    let there = entry.step <= last && leaves.entry;
+    there.then(|| Entry { digest: entry.digest.filter(|_| leaves.digest), ..entry })
 }

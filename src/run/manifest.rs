@@ -24,6 +24,9 @@ pub struct Outcome {
     pub bits_version: u32,
     /// Digest of the decompressed data.
     pub data_digest: Digest,
+    /// The file of the data, by an absolute path: where they were when the run was last trained.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<String>,
     /// Training images.
     pub images: usize,
     /// How it stands.

@@ -91,17 +91,17 @@ impl Plan {
     /// Where a value is refused: [`Error::Usage`] naming the setting, or [`Error::Input`] naming file, line and key.
     pub fn new(settings: &Settings) -> Result<Plan, Error> {
         let mut plan = Plan::default();
-        for Given { name, text, source } in &settings.0 {
-            plan.set(name, text).map_err(|error| match (error, source) {
-                (Error::Usage { setting, problem }, None) => {
-                    Error::usage(setting, format!("{problem}, not {text:?}"))
-                }
-                (Error::Usage { setting, problem }, Some((file, line))) => Error::input(
-                    file.display().to_string(),
-                    format!("line {line}: {setting}: {problem}, not {text:?}"),
-                ),
-                (other, _) => other,
-            })?;
+        for given in &settings.0 {
+            plan.set(&given.name, &given.text).map_err(|error| given.refused(error))?;
+        }
+        let steps = plan.schedule.steps;
+        let beyond = plan.schedule.digest_at.iter().find(|step| !(1..=steps).contains(*step));
+        if beyond.is_some()
+            && let Some(given) = settings.0.iter().find(|given| given.name == "digest-at")
+        {
+            return Err(
+                given.refused(Error::usage("digest-at", format!("expected steps of the run, 1 to {steps}")))
+            );
         }
         Ok(plan)
     }
@@ -180,6 +180,20 @@ struct Given {
     source: Option<(PathBuf, usize)>,
 }
 
+impl Given {
+    /// The error that says where a value stands that is refused.
+    fn refused(&self, error: Error) -> Error {
+        let Error::Usage { setting, problem } = error else { return error };
+        let problem = format!("{problem}, not {:?}", self.text);
+        match &self.source {
+            None => Error::usage(setting, problem),
+            Some((file, line)) => {
+                Error::input(file.display().to_string(), format!("line {line}: {setting}: {problem}"))
+            }
+        }
+    }
+}
+
 /// Settings as given. What is not among them has its default.
 #[derive(Clone, Debug, Default)]
 pub struct Settings(Vec<Given>);
@@ -188,6 +202,11 @@ impl Settings {
     /// Adds a value, such as that of a flag. [`Plan::new`] says whether it is one.
     pub fn set(&mut self, name: &str, text: &str) {
         self.0.push(Given { name: name.to_string(), text: text.to_string(), source: None });
+    }
+
+    /// The value that is given for `name`.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|given| given.name == name).map(|given| &given.text[..])
     }
 
     /// These settings, and those of `file` where nothing is set.

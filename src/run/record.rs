@@ -6,6 +6,7 @@ use super::plan::Leaves;
 use crate::digest::Digest;
 use crate::error::Error;
 use crate::export::grid::{Canvas, canvas};
+use crate::memory;
 use crate::parallel::Team;
 use crate::trainer::StepStats;
 use crate::{Line, Trainer};
@@ -60,7 +61,7 @@ pub fn record(
 
 fn canvas_of(trainer: &mut Owned<'_>, team: &impl Team) -> Result<Canvas, Error> {
     let (images, seed) = (trainer.images(), trainer.config().seed);
-    let mut bytes = vec![0; GRID * GRID * images.size()];
+    let mut bytes = memory::filled(GRID * GRID * images.size(), 0, "canvas")?;
     trainer.sample(team, seed, 0, &mut bytes)?;
-    Ok(canvas(&bytes, (images.width(), images.height()), (GRID, GRID), true))
+    canvas(&bytes, (images.width(), images.height()), (GRID, GRID), true)
 }

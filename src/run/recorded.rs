@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::Observer;
 use super::folder::{Folder, read_checkpoint};
 use super::manifest::Manifest;
-use super::plan::Plan;
+use super::plan::{Plan, Settings};
 use super::record::Owned;
 use crate::error::Error;
 use crate::export::safetensors::Checkpoint;
@@ -70,10 +70,7 @@ impl Named {
             Named::Step(path, step) => {
                 let name = format!("{}@{step}", path.display());
                 let run = Recorded::open(path)?;
-                if *step > run.plan.schedule.steps {
-                    let problem = format!("expected a step of the run, 0 to {}", run.plan.schedule.steps);
-                    return Err(Error::usage(name, problem));
-                }
+                run.has_step(*step)?;
                 let start = match run.checkpoint_before(*step, observer)? {
                     Some(checkpoint) if checkpoint.step == *step => return Ok((name, checkpoint)),
                     start => start,
@@ -110,7 +107,9 @@ pub fn forward(
 pub struct Recorded {
     /// The folder.
     pub folder: Folder,
-    /// Its settings.
+    /// Its settings as they are written.
+    pub settings: Settings,
+    /// What they come to.
     pub plan: Plan,
     /// What ran, if there is a whole manifest.
     pub manifest: Option<Manifest>,
@@ -123,8 +122,9 @@ impl Recorded {
     /// As [`Folder::read_settings`] and [`Plan::new`].
     pub fn open(path: &Path) -> Result<Recorded, Error> {
         let folder = Folder::new(path);
-        let plan = Plan::new(&folder.read_settings()?)?;
-        Ok(Recorded { manifest: folder.read_manifest().ok().flatten(), folder, plan })
+        let settings = folder.read_settings()?;
+        let plan = Plan::new(&settings)?;
+        Ok(Recorded { manifest: folder.read_manifest().ok().flatten(), folder, settings, plan })
     }
 
     /// The name of its folder.
@@ -132,21 +132,71 @@ impl Recorded {
         self.folder.path().display().to_string()
     }
 
-    /// Its data, from `folder` or from where its settings say.
+    /// Its data: from `folder`; without one from where its settings say, as they are typed, else from where they were when it was
+    /// trained.
     ///
     /// # Errors
     /// As [`Dataset::open`]; [`Error::Input`] if they are not those that it trained on.
     pub fn data(&self, folder: Option<&Path>) -> Result<Dataset, Error> {
-        let folder = folder.unwrap_or(&self.plan.schedule.data);
-        let data = Dataset::open(folder)?;
+        let data = self.find_data(folder)?;
+        self.trained_on(&data)?;
+        Ok(data)
+    }
+
+    /// As [`Recorded::data`], but data that are others are better than none.
+    ///
+    /// # Errors
+    /// As [`Dataset::open`].
+    pub fn find_data(&self, folder: Option<&Path>) -> Result<Dataset, Error> {
+        let typed = folder.unwrap_or(&self.plan.schedule.data);
+        let first = Dataset::open(typed);
+        let before = self.manifest.as_ref().and_then(|manifest| manifest.run.data.as_deref());
+        let (Some(before), None) = (before, folder) else { return first };
+        match first {
+            Ok(data) if self.trained_on(&data).is_ok() => Ok(data),
+            first => match (Dataset::open(Path::new(before)), first) {
+                (Ok(data), first) if first.is_err() || self.trained_on(&data).is_ok() => Ok(data),
+                (_, Err(Error::Io { path, error })) => {
+                    let config = self.folder.config();
+                    let problem = format!(
+                        "{error} (from here, where {} says; {before}, where they were, cannot be read either)",
+                        config.display()
+                    );
+                    Err(Error::io(path, std::io::Error::new(error.kind(), problem)))
+                }
+                (_, first) => first,
+            },
+        }
+    }
+
+    /// Refuses data that it has not trained on, as far as its manifest tells.
+    ///
+    /// # Errors
+    /// [`Error::Input`].
+    pub fn trained_on(&self, data: &Dataset) -> Result<(), Error> {
         match &self.manifest {
             Some(manifest) if manifest.run.data_digest != data.digest() => {
                 let (is, wanted) = (data.digest(), manifest.run.data_digest);
                 let problem = format!("its digest is {is}, the run's {wanted}");
-                Err(Error::input(folder.display().to_string(), problem))
+                Err(Error::input(data.path().display().to_string(), problem))
             }
-            _ => Ok(data),
+            _ => Ok(()),
         }
+    }
+
+    /// Refuses a step that is none of the run's.
+    ///
+    /// # Errors
+    /// [`Error::Usage`].
+    pub fn has_step(&self, step: u64) -> Result<(), Error> {
+        let steps = self.plan.schedule.steps;
+        if step <= steps {
+            return Ok(());
+        }
+        Err(Error::usage(
+            format!("{}@{step}", self.name()),
+            format!("expected a step of the run, 0 to {steps}"),
+        ))
     }
 
     /// The last good checkpoint that is not after `step`; none means the start.

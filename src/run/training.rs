@@ -9,8 +9,9 @@ use super::Observer;
 use super::folder::{Folder, Writer, read_checkpoint};
 use super::log::{self, Entry, Timing};
 use super::manifest::{Manifest, Outcome, Session, Status, cpu, now};
-use super::plan::{Plan, Settings};
+use super::plan::Plan;
 use super::record::{Owned, record};
+use super::recorded::{Named, Recorded};
 use crate::digest::Digest;
 use crate::error::Error;
 use crate::export::grid::Canvas;
@@ -56,47 +57,91 @@ pub struct End {
 #[derive(Debug)]
 pub struct Unfinished {
     writer: Writer,
+    run: Recorded,
     /// None: from the start.
     checkpoint: Option<Checkpoint>,
-    settings: Settings,
+    /// The step of its newest good checkpoint.
+    newest: u64,
 }
 
 impl Unfinished {
-    /// The run in the folder `path`, to go on from its newest good checkpoint, or the run that the checkpoint `path` belongs
-    /// to, to go on from there.
+    /// The run in the folder `path`, to go on from its newest good checkpoint; or RUN@STEP, to go on from the newest good one up
+    /// to that step; or the run that the checkpoint `path` belongs to, to go on from there. What is later stays until it is
+    /// made again.
     ///
     /// # Errors
-    /// [`Error::Input`] if it has checkpoints, but not a good one; as [`Writer::open`].
+    /// [`Error::Input`] if it has checkpoints, but not a good one, or a log that no run leaves; [`Error::Usage`] if it has no
+    /// such step; as [`Writer::open`].
     pub fn open(path: &Path, observer: &dyn Observer) -> Result<Unfinished, Error> {
-        if path.is_file() || path.extension().is_some_and(|extension| extension == "safetensors") {
-            let checkpoint = read_checkpoint(path)?;
-            let whole = path.canonicalize().map_err(|error| Error::io(path, error))?;
-            let writer = Writer::open(whole.parent().and_then(Path::parent).unwrap_or(&whole))?;
-            let settings = writer.folder.read_settings()?;
-            return Ok(Unfinished { writer, checkpoint: Some(checkpoint), settings });
-        }
-        let writer = Writer::open(path)?;
-        let newest = writer.folder.newest_checkpoint(u64::MAX, observer)?;
-        if newest.is_none() {
-            // Damaged ones may still be worth something to somebody: they are not overwritten.
-            if !writer.folder.checkpoints()?.is_empty() {
-                return Err(Error::input(path.display().to_string(), "none of its checkpoints is good"));
+        let file = path.is_file() || path.extension().is_some_and(|extension| extension == "safetensors");
+        let (folder, last) = match Named::parse(path) {
+            Named::Step(run, step) => (run, step),
+            _ if file => {
+                read_checkpoint(path)?;
+                let whole = path.canonicalize().map_err(|error| Error::io(path, error))?;
+                (whole.parent().and_then(Path::parent).unwrap_or(&whole).to_path_buf(), u64::MAX)
             }
-            observer.note(&format!("{} has no checkpoint yet: from the start", path.display()));
+            _ => (path.to_path_buf(), u64::MAX),
+        };
+        let writer = Writer::open(&folder)?;
+        let run = Recorded::open(&folder)?;
+        if last < u64::MAX {
+            run.has_step(last)?;
         }
-        let settings = writer.folder.read_settings()?;
-        Ok(Unfinished { writer, checkpoint: newest.map(|(_, checkpoint)| checkpoint), settings })
+        let newest = run.folder.newest_checkpoint(u64::MAX, observer)?;
+        let at = newest.as_ref().map_or(0, |(_, checkpoint)| checkpoint.step);
+        let checkpoint = match newest {
+            _ if file => Some(read_checkpoint(path)?),
+            newest => whose_log_reaches(&run, last, newest, observer)?,
+        };
+        if checkpoint.is_none() && last == u64::MAX {
+            observer.note(&format!("{} has no checkpoint yet: from the start", folder.display()));
+        }
+        Ok(Unfinished { writer, run, checkpoint, newest: at })
     }
-}
 
-impl Unfinished {
-    /// Its settings as they are written.
-    pub fn settings(&self) -> &Settings {
-        &self.settings
+    /// The run as its folder tells it.
+    pub fn run(&self) -> &Recorded {
+        &self.run
     }
     /// The step that it goes on from.
     pub fn step(&self) -> u64 {
         self.checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.step)
+    }
+}
+
+/// The newest good checkpoint up to step `last` whose log says all that is before it; none means the start. `newest` is the
+/// run's newest good one.
+fn whose_log_reaches(
+    run: &Recorded,
+    last: u64,
+    newest: Option<(PathBuf, Checkpoint)>,
+    observer: &dyn Observer,
+) -> Result<Option<Checkpoint>, Error> {
+    let (folder, log) = (&run.folder, run.folder.log());
+    let entries = log::entries(&log)?;
+    let mut found = newest;
+    let mut lacking = None;
+    while let Some((file, checkpoint)) = found {
+        let step = checkpoint.step;
+        if step <= last {
+            match log::reaches(&entries, &log, &run.plan, step) {
+                Ok(()) => return Ok(Some(checkpoint)),
+                Err(error) => observer.note(&format!("passed over {}: {error}", file.display())),
+            }
+            lacking = lacking.or(Some(step));
+        }
+        let before = last.min(step.saturating_sub(1));
+        found = if step == 0 { None } else { folder.newest_checkpoint(before, &())? };
+    }
+    match lacking {
+        // As the newest one says it.
+        Some(step) => log::reaches(&entries, &log, &run.plan, step).map(|()| None),
+        // Damaged ones may still be worth something to somebody: they are not overwritten.
+        None if folder.newest_checkpoint(u64::MAX, &())?.is_none() && !folder.checkpoints()?.is_empty() => {
+            Err(Error::input(folder.path().display().to_string(), "none of its checkpoints is good"))
+        }
+        None => Ok(None),
     }
 }
 
@@ -108,6 +153,10 @@ pub struct Training<'a> {
     manifest: Manifest,
     trainer: Owned<'a>,
     data: &'a Dataset,
+    /// The step that it ends at: before the plan's last one where an older session has been further than that.
+    until: u64,
+    /// The step of the newest checkpoint that the folder had.
+    newest: u64,
     /// Whether an error has ended it: what the folder then lacks, only a resume can make again.
     failed: bool,
 }
@@ -121,15 +170,18 @@ impl<'a> Training<'a> {
     pub fn create(path: Option<&Path>, plan: Plan, data: &'a Dataset) -> Result<Training<'a>, Error> {
         let trainer = trainer(&plan, data)?;
         let writer = Writer::create(path, &plan)?;
-        Training::new(plan, writer, trainer, data)
+        let until = plan.schedule.steps;
+        Training::new((plan, until), writer, trainer, data, 0)
     }
 
-    /// Goes on with an old run, whose settings are now those of `plan`.
+    /// Goes on with an old run, whose settings are now those of `plan`. If it has been further than the plan's steps, it stays
+    /// as long as it was, and this session stops there.
     ///
     /// # Errors
-    /// [`Error::Input`] if that would be another run, [`Error::Usage`] if its log would lack lines.
-    pub fn resume(old: Unfinished, plan: Plan, data: &'a Dataset) -> Result<Training<'a>, Error> {
-        let Unfinished { writer, checkpoint, settings } = old;
+    /// [`Error::Input`] if that would be another run, or its log is not what a run leaves; [`Error::Usage`] if its log would
+    /// lack lines.
+    pub fn resume(old: Unfinished, mut plan: Plan, data: &'a Dataset) -> Result<Training<'a>, Error> {
+        let Unfinished { writer, run, checkpoint, newest } = old;
         let mut trainer = trainer(&plan, data)?;
         let folder = &writer.folder;
         let differs = |field: &str, is: &dyn ToString, wanted: &dyn ToString| {
@@ -144,36 +196,48 @@ impl<'a> Training<'a> {
             differs("bits_version", &run.bits_version, &BITS_VERSION)?;
             differs("data_digest", &run.data_digest, &data.digest())?;
         }
-        let before = Plan::new(&settings)?;
+        let before = run.plan;
         let config = checkpoint.as_ref().map_or(&before.config, |checkpoint| &checkpoint.config);
         for ((name, is), (_, wanted)) in config.pairs().zip(plan.config.pairs()) {
             differs(name, &is, &wanted)?;
         }
+        let until = plan.schedule.steps;
         if let Some(checkpoint) = checkpoint {
             differs("data_digest", &checkpoint.data_digest, &data.digest())?;
-            if checkpoint.step > plan.schedule.steps {
+            if checkpoint.step > until {
                 let problem = format!("this run is at step {} already, expected no less", checkpoint.step);
                 return Err(Error::usage("steps", problem));
             }
             trainer.load(&checkpoint.state)?;
             log_suffices(&before, &plan, checkpoint.step)?;
         }
+        plan.schedule.steps = until.max(newest);
+        let log = folder.log();
+        log::reaches(&log::entries(&log)?, &log, &plan, trainer.steps_done())?;
         writer.write_config(&plan.text()?)?;
-        Training::new(plan, writer, trainer, data)
+        Training::new((plan, until), writer, trainer, data, newest)
     }
 
-    fn new(plan: Plan, writer: Writer, trainer: Owned<'a>, data: &'a Dataset) -> Result<Training<'a>, Error> {
+    fn new(
+        (plan, until): (Plan, u64),
+        writer: Writer,
+        trainer: Owned<'a>,
+        data: &'a Dataset,
+        newest: u64,
+    ) -> Result<Training<'a>, Error> {
         let sessions = writer.folder.read_manifest()?.map_or(Vec::new(), |manifest| manifest.sessions);
         let run = Outcome {
             duel: env!("CARGO_PKG_VERSION").to_string(),
             bits_version: BITS_VERSION,
             data_digest: data.digest(),
+            data: data.path().to_str().map(str::to_string),
             images: trainer.images().count(),
             status: Status::Running,
             steps_done: trainer.steps_done(),
             state_digest: None,
         };
-        Ok(Training { plan, writer, manifest: Manifest { run, sessions }, trainer, data, failed: false })
+        let manifest = Manifest { run, sessions };
+        Ok(Training { plan, writer, manifest, trainer, data, until, newest, failed: false })
     }
 
     /// Chooses the backend. The bits are the same.
@@ -197,12 +261,13 @@ impl<'a> Training<'a> {
         self.folder().canvas(self.trainer.steps_done())
     }
 
-    /// Removes the checkpoints after the step that it goes on from, and says how many there were.
-    ///
-    /// # Errors
-    /// [`Error::Io`].
-    pub fn remove_later_checkpoints(&self) -> Result<usize, Error> {
-        self.writer.remove_checkpoints_after(self.trainer.steps_done())
+    /// The step that this session ends at. The plan's last one is later where an older session has been further: that stays.
+    pub fn until(&self) -> u64 {
+        self.until
+    }
+    /// Whether no other process can write into its folder: not every file system has locks.
+    pub fn is_guarded(&self) -> bool {
+        self.writer.is_guarded()
     }
 
     /// The trained networks, when all is over.
@@ -210,7 +275,7 @@ impl<'a> Training<'a> {
         self.trainer
     }
 
-    /// Trains to the last step, or to where `host` breaks off; called again, it goes on.
+    /// Trains to [`Training::until`], or to where `host` breaks off; called again, it goes on.
     ///
     /// # Errors
     /// [`Error::Diverged`], [`Error::Io`], those of the host, and those of [`Trainer::run`]. The manifest says how it ended.
@@ -238,8 +303,7 @@ impl<'a> Training<'a> {
             threads: team.workers(),
             from_step: self.trainer.steps_done(),
         });
-        self.remove_later_checkpoints()?;
-        let log = log::Writer::open(self.folder().log(), &self.plan, self.trainer.steps_done())?;
+        let log = log::Writer::open(self.folder().log(), &self.plan, self.trainer.steps_done(), self.newest)?;
         self.writer.write_manifest(&self.manifest)?;
         match self.train(log, team, host) {
             Ok((status, canvas)) => Ok(End { status, digest: self.end(status)?, canvas }),
@@ -259,13 +323,16 @@ impl<'a> Training<'a> {
         host: &mut (impl Host + ?Sized),
     ) -> Result<(Status, Option<Canvas>), Error> {
         let (started, from, steps) = (Instant::now(), self.trainer.steps_done(), self.plan.schedule.steps);
-        if from == steps {
+        if from >= self.until {
             // The log has that step already, if anything was logged.
-            return Ok((Status::Done, self.leave(&mut log, team, None, false, 0.0)?));
+            let (status, stopped) =
+                if from < steps { (Status::Stopped, true) } else { (Status::Done, false) };
+            return Ok((status, self.leave(&mut log, team, None, stopped, 0.0)?));
         }
         loop {
             let (done, mut last, mut stop) = (self.trainer.steps_done(), None, false);
-            let until = (done + 1..steps).find(|&step| self.plan.leaves(step, false).any()).unwrap_or(steps);
+            let until = (done + 1..self.until).find(|&step| self.plan.leaves(step, false).any());
+            let until = until.unwrap_or(self.until);
             self.trainer.run(team, until - done, |stats| {
                 last = Some(stats);
                 // A stop at the last step is the end of the run.
@@ -273,6 +340,7 @@ impl<'a> Training<'a> {
                 if stop { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             })?;
             let stats = last.expect("a run of one step or more reports it");
+            stop |= stats.step == self.until && self.until < steps;
             let rate = (stats.step - from) as f64 / started.elapsed().as_secs_f64();
             let canvas = self.leave(&mut log, team, Some(&stats), stop, rate)?;
             host.written(&stats, self.plan.reports(stats.step))?;
@@ -304,7 +372,7 @@ impl<'a> Training<'a> {
         }
         let at_end = step == self.plan.schedule.steps;
         let write_canvas = |when| match &made.canvas {
-            Some(canvas) if when => self.writer.write_canvas(step, &png::encode(canvas)),
+            Some(canvas) if when => self.writer.write_canvas(step, &png::encode(canvas)?),
             _ => Ok(()),
         };
         write_canvas(!at_end)?;
@@ -346,13 +414,25 @@ fn log_suffices(before: &Plan, plan: &Plan, step: u64) -> Result<(), Error> {
         let (before, now) = (before.leaves(step, false), plan.leaves(step, false));
         now.entry && !before.entry || now.digest && !before.digest
     };
-    let Some(step) = (1..step).find(|&step| more(step)) else { return Ok(()) };
-    let flag = match () {
-        _ if plan.schedule.report_every != before.schedule.report_every => "report-every",
-        _ if plan.schedule.checkpoint_every != before.schedule.checkpoint_every => "checkpoint-every",
-        _ => "digest-at",
+    let Some(without) = (1..step).find(|&step| more(step)) else { return Ok(()) };
+    let (now, before) = (&plan.schedule, &before.schedule);
+    let (flag, asked, expected) = match () {
+        _ if now.report_every != before.report_every => (
+            "report-every",
+            now.report_every.to_string(),
+            format!("{} as before, or a multiple of it", before.report_every),
+        ),
+        _ if now.checkpoint_every != before.checkpoint_every => {
+            let every = match before.checkpoint_every {
+                0 => "0".to_string(),
+                every => format!("{every} as before, a multiple of it, or 0"),
+            };
+            ("checkpoint-every", now.checkpoint_every.to_string(), every)
+        }
+        _ => ("digest-at", without.to_string(), format!("steps after {step}, beside those of before")),
     };
-    let problem =
-        format!("the log has no such line of step {step}, which is done: expected no more than before");
+    let problem = format!(
+        "{asked} needs a line of step {without} in the log, and that step is done without it: expected {expected}"
+    );
     Err(Error::usage(flag, problem))
 }

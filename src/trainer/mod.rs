@@ -97,6 +97,7 @@ use crate::data::batches::Epoch;
 use crate::digest::Digest;
 use crate::error::Error;
 use crate::kernels::Isa;
+use crate::kernels::float_mode;
 use crate::kernels::tiles::{Line, Mat};
 use crate::kernels::transpose::Transpose;
 use crate::model::generator::{self, Room, Weights};
@@ -182,11 +183,8 @@ impl<'a, M: AsRef<[Line]> + AsMut<[Line]>> Trainer<'a, M> {
     fn sizes(config: &Config, images: Images<'_>) -> Result<Sizes, Error> {
         config.validate()?;
         let count = images.count().saturating_sub(config.validation);
-        if count == 0 {
-            return Err(Error::input("images", "no more of them than validation holds out"));
-        }
         if count < config.batch_size {
-            return Err(Error::input("images", "after validation fewer are left than batch-size"));
+            return Err(Error::input("images", too_few(images.count(), config)));
         }
         Ok(Sizes::new(config, images.size(), count))
     }
@@ -196,8 +194,10 @@ impl<'a, M: AsRef<[Line]> + AsMut<[Line]>> Trainer<'a, M> {
     ///
     /// # Errors
     /// [`Error::Usage`] for a setting out of range, [`Error::Input`] if there are too few images,
-    /// [`Error::Environment`] if `memory` is too short.
+    /// [`Error::Environment`] if `memory` is too short, or this thread's floating-point unit is in another mode than the
+    /// default.
     pub fn in_memory(config: Config, images: Images<'a>, mut memory: M) -> Result<Self, Error> {
+        float_mode::check()?;
         let sizes = Self::sizes(&config, images)?;
         let lines = arena_lines(&sizes)?;
         if memory.as_mut().len() < lines || memory.as_ref().len() < lines {
@@ -256,8 +256,9 @@ impl<'a, M: AsRef<[Line]> + AsMut<[Line]>> Trainer<'a, M> {
     /// while the others go on with the step, and wait for it in the end: it must not itself wait for the team's threads.
     ///
     /// # Errors
-    /// [`Error::Diverged`], then and at every later call; [`Error::Environment`] if a worker of the team does not come, in
-    /// which case nothing has happened, or has panicked, in which case the state is lost.
+    /// [`Error::Diverged`], then and at every later call; [`Error::Environment`] if a worker of the team does not come, or its
+    /// floating-point unit is in another mode than the default, in which case nothing has happened, or has panicked, in which
+    /// case the state is lost.
     pub fn run(
         &mut self,
         team: &impl Team,
@@ -310,6 +311,9 @@ impl<'a, M: AsRef<[Line]> + AsMut<[Line]>> Trainer<'a, M> {
             return self.check();
         }
         self.condition = Condition::Good;
+        if meeting.refused() {
+            return Err(float_mode::error());
+        }
         if meeting.missed() {
             return Err(Error::environment("not all workers of the team came within 10 seconds"));
         }
@@ -324,7 +328,8 @@ impl<'a, M: AsRef<[Line]> + AsMut<[Line]>> Trainer<'a, M> {
     /// black as in MNIST. An image depends on the weights, the seed and its index alone.
     ///
     /// # Errors
-    /// [`Error::Diverged`] after divergence; [`Error::Usage`] if `out` is not a whole number of images.
+    /// [`Error::Diverged`] after divergence; [`Error::Usage`] if `out` is not a whole number of images; [`Error::Environment`] if
+    /// a worker's floating-point unit is in another mode than the default.
     pub fn sample(&mut self, team: &impl Team, seed: u64, first: u64, out: &mut [u8]) -> Result<(), Error> {
         self.check()?;
         if !out.len().is_multiple_of(self.sizes.pixels) {
@@ -341,8 +346,7 @@ impl<'a, M: AsRef<[Line]> + AsMut<[Line]>> Trainer<'a, M> {
         let weights = Weights { w1: w1.view(), b1: b1.row(0), w2: w2.view(), b2: b2.row(0) };
         let (z, h, y) = (shared.mat(layout.z), shared.mat(layout.h), memory.mat(own.y));
         let room = Room { z, h, y, terms: memory.lists(own.by_unit) };
-        generator::sample(team, &ops, weights, room, (seed, first), out);
-        Ok(())
+        generator::sample(team, &ops, weights, room, (seed, first), out)
     }
 
     /// Shares steps out among so many workers at most, however little each then has to do, as long as it has three cache
@@ -428,8 +432,10 @@ impl<'a, M: AsRef<[Line]>> Trainer<'a, M> {
     /// logits are 0.
     ///
     /// # Errors
-    /// [`Error::Diverged`] after divergence.
+    /// [`Error::Diverged`] after divergence; [`Error::Environment`] if this thread's floating-point unit is in another mode than
+    /// the default.
     pub fn mean_probabilities(&self) -> Result<(f32, f32), Error> {
+        float_mode::check()?;
         let LastStep { l_r, l_f, .. } = self.last_step()?;
         Ok((loss::mean_probability(l_r), loss::mean_probability(l_f)))
     }
@@ -476,4 +482,18 @@ impl<'a, M: AsRef<[Line]>> Trainer<'a, M> {
             }
         }
     }
+}
+
+/// Why so many images do not suffice.
+#[cfg(feature = "std")]
+fn too_few(images: usize, Config { validation, batch_size, .. }: &Config) -> crate::error::Text {
+    let images = if images == 1 { "1 image".to_string() } else { format!("{images} images") };
+    format!(
+        "{images}, of which --validation {validation} are held out: expected at least --batch-size {batch_size} more"
+    )
+    .into()
+}
+#[cfg(not(feature = "std"))]
+fn too_few(_: usize, _: &Config) -> crate::error::Text {
+    "fewer images than validation holds out and batch-size takes"
 }

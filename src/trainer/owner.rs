@@ -7,6 +7,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use crate::config::Config;
 use crate::data::Images;
 use crate::data::batches::Epoch;
+use crate::kernels::float_mode;
 use crate::kernels::reference::AdamRates;
 use crate::kernels::relay::{Relay, Seat, Seats, Turn, flag_lines};
 use crate::kernels::tiles::{Line, Mat, MatMut};
@@ -80,7 +81,7 @@ impl Owner<'_> {
         if core::mem::replace(&mut self.called, true) {
             return;
         }
-        let Ok(presence) = self.run.meeting.join() else { return };
+        let Ok(presence) = self.run.meeting.join(float_mode::is_default()) else { return };
         let _ = self.steps();
         presence.leave();
     }

@@ -109,7 +109,8 @@ impl<M: AsMut<[Line]>> Sampler<M> {
     /// As [`Trainer::sample`](crate::Trainer::sample).
     ///
     /// # Errors
-    /// [`Error::Usage`] if `out` is not a whole number of images.
+    /// [`Error::Usage`] if `out` is not a whole number of images; [`Error::Environment`] if a worker's floating-point unit is in
+    /// another mode than the default.
     pub fn sample(&mut self, team: &impl Team, seed: u64, first: u64, out: &mut [u8]) -> Result<(), Error> {
         if !out.len().is_multiple_of(self.sizes.pixels) {
             return Err(Error::usage("out", "expected a whole number of images"));
@@ -121,7 +122,6 @@ impl<M: AsMut<[Line]>> Sampler<M> {
         let weights = Weights { w1: w1.view(), b1: b1.row(0), w2: w2.view(), b2: b2.row(0) };
         let room = Room { z, h, y, terms: carve.lists(layout.by_unit) };
         let ops = Ops { isa: self.isa, zeros: Zeros::LeftOut, watch: None };
-        generator::sample(team, &ops, weights, room, (seed, first), out);
-        Ok(())
+        generator::sample(team, &ops, weights, room, (seed, first), out)
     }
 }

@@ -5,10 +5,10 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use super::super::machine::Pool;
 use duel::kernels::peak::Peak;
 use duel::run::record::Owned;
 use duel::{Error, Isa, Phase, Serial, StepStats, Watch, Work};
-use rayon::ThreadPool;
 
 use super::report::{PhaseTime, Spread};
 
@@ -25,7 +25,7 @@ pub fn go_on(_: StepStats) -> ControlFlow<()> {
 }
 
 /// Floating-point operations per second of multiply-adds, on every thread of the pool or on this one.
-pub fn peak(isa: Isa, pool: Option<&ThreadPool>) -> f64 {
+pub fn peak(isa: Isa, pool: Option<&Pool>) -> f64 {
     let one_thread = || {
         let (start, mut flop) = (Instant::now(), 0);
         while start.elapsed() < PEAK_TIME {
@@ -34,7 +34,7 @@ pub fn peak(isa: Isa, pool: Option<&ThreadPool>) -> f64 {
         flop as f64 / start.elapsed().as_secs_f64()
     };
     match pool {
-        Some(pool) => pool.broadcast(|_| one_thread()).iter().sum(),
+        Some(pool) => pool.broadcast(one_thread).iter().sum(),
         None => one_thread(),
     }
 }
