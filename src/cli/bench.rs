@@ -15,9 +15,9 @@ use std::time::Instant;
 use clap::Args;
 use duel::model::sizes::Sizes;
 use duel::run::manifest::cpu;
-use duel::run::record::Owned;
+use duel::run::record::{Owned, new_trainer};
 use duel::run::{Plan, Settings};
-use duel::{Config, Error, Isa, Rayon, Trainer};
+use duel::{Config, Error, Isa, Rayon};
 use stats_alloc::INSTRUMENTED_SYSTEM;
 
 use super::machine::{self, Pool};
@@ -68,22 +68,23 @@ impl Bench {
             (None, Some(path)) => Plan::new(&Settings::read(path)?)?.config,
             (None, None) => Config::default(),
         };
-        let new_trainer = || {
-            let mut trainer = Trainer::new(config.clone(), data.images())?;
+        let plan = Plan { config: config.clone(), ..Plan::default() };
+        let trainer = || {
+            let mut trainer = new_trainer(&plan, &data)?;
             trainer.set_isa(isa);
             match &checkpoint {
                 Some(checkpoint) => trainer.load(&checkpoint.state).map(|()| trainer),
                 None => Ok(trainer),
             }
         };
-        let most = new_trainer()?.useful_workers(machine::cores());
+        let most = trainer()?.useful_workers(machine::cores());
         let counts = match threads {
             Some(threads) => vec![threads],
             None => (0..).map(|n| 1 << n).take_while(|&n| n < most).chain([most]).collect(),
         };
         note!("{} rounds of {} steps with {counts:?} threads", self.rounds, self.steps);
         let teams: Result<Vec<_>, Error> =
-            counts.iter().map(|&threads| Ok((machine::pool(threads)?, new_trainer()?))).collect();
+            counts.iter().map(|&threads| Ok((machine::pool(threads)?, trainer()?))).collect();
         let (rounds, allocations) = self.all_rounds(isa, teams?)?;
         let peak_resident_bytes = peak_resident_bytes();
         note!("the phases of a step");
@@ -91,7 +92,7 @@ impl Bench {
             from_step: checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.step),
             allocations,
             peak_resident_bytes,
-            ..report(new_trainer()?, rounds, &counts)?
+            ..report(trainer()?, rounds, &counts)?
         };
         print(&match self.json {
             true => serde_json::to_string_pretty(&report).expect("plain values") + "\n",

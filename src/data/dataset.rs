@@ -43,7 +43,8 @@ impl Dataset {
         let mut unreadable = String::new();
         for name in NAMES {
             match Self::read(&path.join(name)) {
-                Err(Error::Io { path, .. }) if path.symlink_metadata().is_err() => {}
+                Err(Error::Io { path, error })
+                    if error.kind() == ErrorKind::NotFound && path.symlink_metadata().is_err() => {}
                 Err(Error::Io { error, .. }) => unreadable += &format!("; {name}: {error}"),
                 result => return result,
             }

@@ -2,20 +2,31 @@
 //! [`export`](crate::export).
 
 use super::log::{Entry, Timing};
-use super::plan::Leaves;
+use super::plan::{Leaves, Plan};
 use crate::digest::Digest;
 use crate::error::Error;
 use crate::export::grid::{Canvas, canvas};
 use crate::memory;
 use crate::parallel::Team;
 use crate::trainer::StepStats;
-use crate::{Line, Trainer};
+use crate::{Dataset, Line, Trainer};
 
 /// Samples per row and column of a canvas.
 const GRID: usize = 6;
 
 /// A trainer with memory of its own.
 pub type Owned<'a> = Trainer<'a, Box<[Line]>>;
+
+/// A trainer at step 0; what is wrong with the data names their file.
+///
+/// # Errors
+/// As [`Trainer::new`].
+pub fn new_trainer<'a>(plan: &Plan, data: &'a Dataset) -> Result<Owned<'a>, Error> {
+    Trainer::new(plan.config.clone(), data.images()).map_err(|error| match error {
+        Error::Input { problem, .. } => Error::input(data.path().display().to_string(), problem),
+        other => other,
+    })
+}
 
 /// What a step leaves behind, but for the checkpoint: that is the trainer's own state.
 #[derive(Clone, Debug, PartialEq)]

@@ -8,12 +8,12 @@ use super::Observer;
 use super::folder::{Folder, read_checkpoint};
 use super::manifest::Manifest;
 use super::plan::{Plan, Settings};
-use super::record::Owned;
+use super::record::{Owned, new_trainer};
 use crate::error::Error;
 use crate::export::safetensors::Checkpoint;
 use crate::kernels::Isa;
 use crate::parallel::Team;
-use crate::{BITS_VERSION, Dataset, Trainer};
+use crate::{BITS_VERSION, Dataset};
 
 /// What an argument names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -218,7 +218,7 @@ impl Recorded {
         isa: Isa,
     ) -> Result<Owned<'a>, Error> {
         let refused = |problem: String| Err(Error::input(self.name(), problem));
-        let mut trainer = Trainer::new(self.plan.config.clone(), data.images())?;
+        let mut trainer = new_trainer(&self.plan, data)?;
         trainer.set_isa(isa);
         match (start, &self.manifest) {
             (Some(start), _) if start.config != self.plan.config => {

@@ -10,7 +10,7 @@ use super::folder::{Folder, Writer, read_checkpoint};
 use super::log::{self, Entry, Timing};
 use super::manifest::{Manifest, Outcome, Session, Status, cpu, now};
 use super::plan::Plan;
-use super::record::{Owned, record};
+use super::record::{Owned, new_trainer, record};
 use super::recorded::{Named, Recorded};
 use crate::digest::Digest;
 use crate::error::Error;
@@ -20,7 +20,7 @@ use crate::export::safetensors::{self, Checkpoint};
 use crate::kernels::Isa;
 use crate::parallel::Team;
 use crate::trainer::StepStats;
-use crate::{BITS_VERSION, Dataset, Trainer};
+use crate::{BITS_VERSION, Dataset};
 
 /// Listens to training. `()` does not.
 pub trait Host: Send {
@@ -168,7 +168,7 @@ impl<'a> Training<'a> {
     /// [`Error::Usage`] if a run is there, or a setting is out of range; [`Error::Input`] if there are too few images;
     /// [`Error::Io`].
     pub fn create(path: Option<&Path>, plan: Plan, data: &'a Dataset) -> Result<Training<'a>, Error> {
-        let trainer = trainer(&plan, data)?;
+        let trainer = new_trainer(&plan, data)?;
         let writer = Writer::create(path, &plan)?;
         let until = plan.schedule.steps;
         Training::new((plan, until), writer, trainer, data, 0)
@@ -182,7 +182,7 @@ impl<'a> Training<'a> {
     /// lack lines.
     pub fn resume(old: Unfinished, mut plan: Plan, data: &'a Dataset) -> Result<Training<'a>, Error> {
         let Unfinished { writer, run, checkpoint, newest } = old;
-        let mut trainer = trainer(&plan, data)?;
+        let mut trainer = new_trainer(&plan, data)?;
         let folder = &writer.folder;
         let differs = |field: &str, is: &dyn ToString, wanted: &dyn ToString| {
             let (is, wanted) = (is.to_string(), wanted.to_string());
@@ -397,14 +397,6 @@ impl<'a> Training<'a> {
         self.writer.write_manifest(&self.manifest)?;
         digest
     }
-}
-
-/// A trainer at step 0; what is wrong with the data names their folder.
-fn trainer<'a>(plan: &Plan, data: &'a Dataset) -> Result<Owned<'a>, Error> {
-    Trainer::new(plan.config.clone(), data.images()).map_err(|error| match error {
-        Error::Input { problem, .. } => Error::input(plan.schedule.data.display().to_string(), problem),
-        other => other,
-    })
 }
 
 /// The log before `step` is written: `plan` cannot ask for more there than the settings before it did. A step that has a
