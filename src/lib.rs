@@ -54,6 +54,7 @@
 //!
 //! - [`error`]: what can go wrong, and the exit code for it
 //! - `memory`: room for what is large
+//! - `files`: written whole, listed
 //! - [`digest`]: SHA-256 of states and data
 //! - [`settings`](mod@settings): what a setting is, and how one is declared
 //! - [`config`]: the settings that bits depend on
@@ -78,6 +79,8 @@ pub mod digest;
 pub mod error;
 #[cfg(feature = "std")]
 pub mod export;
+#[cfg(feature = "std")]
+pub mod files;
 pub mod golden;
 pub mod kernels;
 #[cfg(feature = "std")]

@@ -55,6 +55,60 @@ fn a_hosts_threads_give_the_same_bits() {
     assert_eq!(digest(100), digest(1));
 }
 
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn a_worker_in_another_floating_point_mode_is_an_error_and_nothing_has_happened() {
+    /// Two threads, of which one flushes subnormal numbers to zero.
+    struct Flushing(usize);
+    impl Team for Flushing {
+        fn workers(&self) -> usize {
+            2
+        }
+        fn run<W: Send>(&self, workers: &mut [W], work: impl Fn(&mut W) + Sync) {
+            let work = &work;
+            std::thread::scope(|scope| {
+                for (w, worker) in workers.iter_mut().enumerate() {
+                    scope.spawn(move || {
+                        if w == self.0 {
+                            let mode: u32 = 0x9F80;
+                            // SAFETY: the thread ends after this, and its mode with it.
+                            unsafe { std::arch::asm!("ldmxcsr [{}]", in(reg) &raw const mode) };
+                        }
+                        work(worker);
+                    });
+                }
+            });
+        }
+    }
+    let (pixels, mut image) = (pixels(), vec![0; 2 * 400]);
+    let mut trainer = trainer(&pixels);
+    trainer.step(&Serial).unwrap();
+    let before = trainer.digest().unwrap();
+    let refused = |result: Result<(), Error>| {
+        let error = result.unwrap_err();
+        assert!(error.exit_code() == 6 && error.to_string().contains("floating-point"), "{error}");
+    };
+    for flushing in [0, 1] {
+        let team = Flushing(flushing);
+        refused(trainer.run(&team, 5, |_| panic!("no step is done")));
+        assert_eq!((trainer.steps_done(), trainer.digest().unwrap()), (1, before));
+        refused(trainer.sample(&team, 1, 0, &mut image));
+    }
+    trainer.run(&Threads(2, |_| true), 1, go_on).unwrap();
+    // Of the thread that calls, when it draws the first weights.
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mode: u32 = 0x1F80 | 0x2000;
+            // SAFETY: as above.
+            unsafe { std::arch::asm!("ldmxcsr [{}]", in(reg) &raw const mode) };
+            let images = Images::new(&pixels, 20, 20).unwrap();
+            refused(
+                Trainer::new(Config { validation: 0, batch_size: 16, ..Config::default() }, images).map(drop),
+            );
+        });
+    });
+}
+
 #[test]
 fn a_worker_that_does_not_come_is_an_error_and_nothing_has_happened() {
     let pixels = pixels();

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use duel::Error;
-use duel::export::{parent, write_whole};
+use duel::files::{parent, write_whole};
 
 use super::replay::Replay;
 use super::terminal::{grouped, print};

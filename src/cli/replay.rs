@@ -14,8 +14,8 @@ use super::terminal::Progress;
 /// What a state is recomputed with.
 #[derive(Debug, Args)]
 pub struct Replay {
-    /// Folder of the data set [default: the run's, else data]
-    #[arg(long, value_name = "DIR")]
+    /// Folder of the data set, or its file [default: the run's, else data]
+    #[arg(long, value_name = "PATH")]
     pub data: Option<PathBuf>,
     /// Threads and backend.
     #[command(flatten)]

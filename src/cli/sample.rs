@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use duel::export::grid::canvas;
 use duel::export::safetensors::Checkpoint;
-use duel::export::{idx, png, write_whole};
+use duel::export::{idx, png};
+use duel::files::write_whole;
 use duel::{Digest, Error, Line, Rayon, Sampler, memory};
 use sha2::{Digest as _, Sha256};
 

@@ -10,7 +10,7 @@ use super::gzip;
 use super::idx::{HEADER_BYTES, Header, Images, TELLING_BYTES};
 use crate::digest::Digest;
 use crate::error::Error;
-use crate::memory;
+use crate::{files, memory};
 
 /// The names of MNIST's images, as they are distributed and as archivers unpack them.
 const NAMES: [&str; 4] = [
@@ -136,8 +136,8 @@ impl Dataset {
 
 /// Words about files in `folder` that may be the ones that are meant.
 fn similar(folder: &Path) -> String {
-    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    let paths = files::list(folder).unwrap_or_default();
+    let names = paths.iter().filter_map(|path| Some(path.file_name()?.to_string_lossy().into_owned()));
     let mut names: Vec<String> = names
         .filter(|name| !NAMES.contains(&&name[..]) && name.contains("images") && name.contains("ubyte"))
         .collect();

@@ -1,4 +1,4 @@
-//! Images: parsing, loading, and which of them a step sees. Uses [`error`](crate::error), `memory`, `kernels` and `rng`.
+//! Images: parsing, loading, and which of them a step sees. Uses [`error`](crate::error), `memory`, `files`, `kernels` and `rng`.
 //! The files in reading order; each uses only those before it:
 //!
 //! - [`idx`]: the format of MNIST

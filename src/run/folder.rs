@@ -11,7 +11,7 @@ use super::manifest::Manifest;
 use super::plan::{Plan, Settings};
 use crate::error::Error;
 use crate::export::safetensors::Checkpoint;
-use crate::export::{is_unfinished, parent, sync_folder, write_whole};
+use crate::files::{is_unfinished, list, parent, sync_folder, write_whole};
 
 /// The folder of a run, to be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,8 +63,8 @@ impl Folder {
     /// Whether there is anything of a run that a new one must not replace: anything but what a start leaves behind that got no
     /// further than its settings and the first lines of its log.
     pub fn holds_run(&self) -> bool {
-        let anything = |folder: PathBuf| match fs::read_dir(&folder) {
-            Ok(entries) => entries.flatten().any(|entry| !is_unfinished(&entry.path())),
+        let anything = |folder: PathBuf| match list(&folder) {
+            Ok(paths) => paths.iter().any(|path| !is_unfinished(path)),
             Err(_) => folder.exists(),
         };
         let others = [
@@ -114,9 +114,9 @@ impl Folder {
     /// [`Error::Io`] if their folder cannot be read.
     pub fn checkpoints(&self) -> Result<Vec<(u64, PathBuf)>, Error> {
         let folder = self.checkpoint_folder();
-        let entries = fs::read_dir(&folder).map_err(|error| Error::io(&folder, error))?;
+        let paths = list(&folder).map_err(|error| Error::io(&folder, error))?;
         let mut found: Vec<(u64, PathBuf)> =
-            entries.flatten().filter_map(|entry| Some((step_of(&entry.path())?, entry.path()))).collect();
+            paths.into_iter().filter_map(|path| Some((step_of(&path)?, path))).collect();
         found.sort_unstable_by(|a, b| b.cmp(a));
         Ok(found)
     }
@@ -264,11 +264,8 @@ impl Writer {
     fn remove_unfinished(&self) -> Result<(), Error> {
         let folder = &self.folder;
         for dir in [folder.path().to_path_buf(), folder.canvases(), folder.checkpoint_folder()] {
-            for entry in fs::read_dir(&dir).into_iter().flatten().flatten() {
-                let path = entry.path();
-                if is_unfinished(&path) {
-                    fs::remove_file(&path).map_err(|error| Error::io(&path, error))?;
-                }
+            for path in list(&dir).into_iter().flatten().filter(|path| is_unfinished(path)) {
+                fs::remove_file(&path).map_err(|error| Error::io(&path, error))?;
             }
         }
         Ok(())

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::plan::Plan;
 use crate::digest::Digest;
 use crate::error::Error;
-use crate::export::write_whole;
+use crate::files::write_whole;
 
 /// What the log says about a step.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]

@@ -40,8 +40,8 @@ settings! {
     /// The settings that no bit depends on: where the data are, when a run ends, what it writes when.
     #[derive(Clone, Debug, PartialEq)]
     pub struct Schedule {
-        /// Folder of the data set: train-images-idx3-ubyte, plain or .gz
-        data: PathBuf = "data".into(), "DIR", .., "expected a path, in UTF-8: it goes into config.toml";
+        /// Folder of the data set (train-images-idx3-ubyte, plain or .gz), or its file
+        data: PathBuf = "data".into(), "PATH", .., "expected a path, in UTF-8: it goes into config.toml";
         /// Steps to train
         steps: u64 = 70_000, "N", 0..=MAX_STEPS, "expected 0 to 2^47";
         /// Print the losses every N steps, and at step 1

@@ -1,0 +1,140 @@
+//! Files and folders: written whole or not at all, on the disk as far as a file system can tell, listed. Uses
+//! [`error`](crate::error).
+
+use std::fs::{self, File};
+use std::io::{BufWriter, ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+use crate::error::Error;
+
+/// What is in a folder, by whole paths. (The standard library panics where a folder cannot be closed, as on a network that is
+/// gone.)
+///
+/// # Errors
+/// The operating system's.
+pub fn list(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
+    #[cfg(unix)]
+    {
+        use std::ffi::OsStr;
+        use std::os::unix::ffi::OsStrExt;
+        let mut paths = Vec::new();
+        for entry in rustix::fs::Dir::new(File::open(folder)?)? {
+            let entry = entry?;
+            let name = OsStr::from_bytes(entry.file_name().to_bytes());
+            if name != "." && name != ".." {
+                paths.push(folder.join(name));
+            }
+        }
+        Ok(paths)
+    }
+    #[cfg(not(unix))]
+    fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.path())).collect()
+}
+
+/// What the names of unfinished files end in.
+const UNFINISHED: &str = "part";
+
+/// Writes a whole file or none: `fill` writes to a temporary name in the same folder, which is then renamed; the bytes
+/// and, where the file system can do that, the name are on the disk when this returns.
+///
+/// # Errors
+/// [`Error::Io`] naming `path`; whatever `fill` returns.
+pub fn write_whole(
+    path: &Path,
+    fill: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,
+) -> Result<(), Error> {
+    let failed = |error| Error::io(path, error);
+    let (part, file) = unfinished(parent(path)).map_err(failed)?;
+    let write = || -> std::io::Result<()> {
+        let mut file = BufWriter::new(file);
+        fill(&mut file)?;
+        file.into_inner()?.sync_all()?;
+        fs::rename(&part, path)
+    };
+    write().map_err(|error| {
+        let _ = fs::remove_file(&part);
+        failed(error)
+    })?;
+    sync_folder(parent(path))
+}
+
+/// A new file under a name that no other process or thread writes to, and that is no longer than that of any file of a run:
+/// a name that fits does not fail for the sake of a temporary one.
+fn unfinished(folder: &Path) -> std::io::Result<(PathBuf, File)> {
+    for n in 0u64.. {
+        let more = if n == 0 { String::new() } else { format!("-{n}") };
+        let part = folder.join(format!("{:x}{more}.{UNFINISHED}", std::process::id()));
+        match File::create_new(&part) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            file => return file.map(|file| (part, file)),
+        }
+    }
+    unreachable!("no folder has so many files")
+}
+
+/// Whether a file's name is that of an unfinished one.
+pub fn is_unfinished(path: &Path) -> bool {
+    let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    path.extension().is_some_and(|extension| extension == UNFINISHED)
+        && !stem.is_empty()
+        && stem.splitn(2, '-').all(digits)
+}
+
+/// The folder that `path` is in.
+pub fn parent(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Makes sure, as far as the system can, that the names in a folder are on the disk. That is a safety measure beside writing:
+/// many file systems cannot do it, and a folder may be one that can only be written.
+///
+/// # Errors
+/// [`Error::Io`] if the disk fails.
+pub fn sync_folder(path: &Path) -> Result<(), Error> {
+    // Only Unix can open a folder for that.
+    if !cfg!(unix) {
+        return Ok(());
+    }
+    match File::open(path).and_then(|folder| folder.sync_all()) {
+        Err(error) if !cannot(&error) => Err(Error::io(path, error)),
+        _ => Ok(()),
+    }
+}
+
+/// Whether the error says that this place does not have, or forbids, the operation itself.
+fn cannot(error: &std::io::Error) -> bool {
+    // EBADF has no kind; its number is the same on every Unix.
+    const EBADF: i32 = 9;
+    let kinds = [
+        ErrorKind::InvalidInput,
+        ErrorKind::Unsupported,
+        ErrorKind::PermissionDenied,
+        ErrorKind::ReadOnlyFilesystem,
+    ];
+    kinds.contains(&error.kind()) || error.raw_os_error() == Some(EBADF)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_written_whole_or_not_at_all() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("n".repeat(255));
+        write_whole(&path, |file| file.write_all(b"first")).unwrap();
+        let error = write_whole(&path, |file| file.write_all(b"sec").and(Err(ErrorKind::StorageFull.into())));
+        assert_eq!(error.unwrap_err().exit_code(), 4);
+        assert_eq!(fs::read(&path).unwrap(), b"first");
+        assert_eq!(list(dir.path()).unwrap(), [path]);
+        assert!(list(&dir.path().join("gone")).is_err());
+    }
+
+    #[test]
+    fn only_what_this_program_has_left_is_unfinished() {
+        assert!(["1f.part", "a/3-12.part"].iter().all(|name| is_unfinished(Path::new(name))));
+        let others = ["part", ".part", "photo.part", "12.png", "1f", "12.part.png", "1-.x.part"];
+        assert!(!others.iter().any(|name| is_unfinished(Path::new(name))));
+    }
+}

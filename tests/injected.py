@@ -1,0 +1,128 @@
+#!/usr/bin/env python3
+"""Every system call of a small run that reads or writes its files fails once, or is the last one of the process, in a new run
+and in one that is gone on with: it ends with 0 or 4 (or is gone), and a second start ends on the same bits, with the same log
+and nothing left behind.
+
+    python3 tests/injected.py [target/release/duel] [--most N]    N places of each call at most, spread over all of them
+
+Needs strace.
+"""
+import concurrent.futures
+import os
+import re
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+
+CALLS = ["openat", "read", "write", "fsync", "fdatasync", "rename", "mkdir", "ftruncate", "flock", "close", "unlink"]
+FAULTS = ["error=EIO", "error=ENOSPC", "error=EINTR", "signal=KILL"]
+NEW = ["train", "--out", "r", "--batch-size", "7", "--validation", "3", "--latent-size", "5", "--generator-hidden", "21",
+         "--discriminator-hidden", "33", "--steps", "4", "--checkpoint-every", "2", "--report-every", "1", "--threads", "1"]
+RESUME = ["train", "--resume", "auto", "--out", "r", "--steps", "4", "--threads", "1"]
+
+
+def prepare(folder, start):
+    """The data, and for a resume a run of half the steps."""
+    os.makedirs(f"{folder}/data")
+    pixels = bytes(i * 37 % 256 if i % 4 == 0 else 0 for i in range(810))
+    with open(f"{folder}/data/train-images-idx3-ubyte", "wb") as file:
+        file.write(struct.pack(">IIII", 0x803, 90, 3, 3) + pixels)
+    if start is RESUME:
+        half = ["2" if before == "--steps" else argument for before, argument in zip([None, *NEW], NEW)]
+        assert duel(folder, half).returncode == 0
+
+
+def duel(folder, arguments, strace=()):
+    return subprocess.run([*strace, DUEL, *arguments], cwd=folder, capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL)
+
+
+def outcome(folder, stdout):
+    """Digest, log without timing, and the files of a run."""
+    with open(f"{folder}/r/metrics.jsonl") as file:
+        log = re.sub(r',"timing".*', "", file.read())
+    files = sorted(os.path.relpath(os.path.join(at, name), folder) for at, _, names in os.walk(folder) for name in names)
+    return re.search(r"State digest: (\S+)", stdout)[1], log, files
+
+
+def places(folder, start):
+    """For each call the numbers of those that touch the folder or a standard stream, as an undisturbed run makes them."""
+    trace = f"{folder}/trace"
+    strace = ["strace", "-f", "-qq", "-y", "-o", trace, "-e", "trace=" + ",".join(CALLS)]
+    done = duel(folder, start, strace)
+    assert done.returncode == 0, done.stderr
+    count, found = dict.fromkeys(CALLS, 0), {call: [] for call in CALLS}
+    for line in open(trace, errors="replace"):
+        call = re.match(r"\d+ +(\w+)\((.*)", line)
+        if call and call[1] in count:
+            count[call[1]] += 1
+            arguments = call[2]
+            ours = folder in arguments or re.match(r'(AT_FDCWD\S*, )?"(r|data)\b', arguments) or arguments.startswith(("1<", "2<"))
+            if ours:
+                found[call[1]].append(count[call[1]])
+    os.remove(trace)
+    return found, outcome(folder, done.stdout)
+
+
+def check(start, call, fault, n, expected):
+    """What is wrong after this fault, if anything."""
+    with tempfile.TemporaryDirectory() as folder:
+        prepare(folder, start)
+        inject = ["strace", "-f", "-qq", "-o", os.devnull, "-e", f"trace={call}", "-e", f"inject={call}:{fault}:when={n}"]
+        first = duel(folder, start, inject)
+        if fault != "signal=KILL" and first.returncode not in (0, 4):
+            return f"exit {first.returncode}: {first.stderr.strip()}"
+        if first.returncode == 4 and len(first.stderr.splitlines()) > 2 + ("Stopped by" in first.stderr):
+            return f"says more than a line: {first.stderr}"
+        left = [name for _, _, names in os.walk(folder) for name in names if name.endswith(".part")]
+        if left and fault != "signal=KILL":
+            return f"left {left}"
+        second = duel(folder, start)
+        if second.returncode == 2 and "already holds a run" in second.stderr:
+            second = duel(folder, RESUME)
+        if second.returncode != 0:
+            return f"{first.stderr.strip()} · second start: {second.returncode}, {second.stderr.strip()}"
+        stop = re.search(r"Stopped by .* after step (\d+)", first.stderr)
+        own = stop and f"r/checkpoints/step_{int(stop[1]):08}.safetensors"
+        if own and own not in expected[2]:
+            os.remove(f"{folder}/{own}")
+        got = outcome(folder, second.stdout)
+        for what, is_, wanted in zip(["digest", "log", "files"], got, expected):
+            if is_ != wanted:
+                return f"{what}: {is_}, expected {wanted}"
+        verified = duel(folder, ["verify", "r", "--all", "--threads", "1"])
+        if verified.returncode != 0:
+            return f"verify: {verified.stderr.strip()}"
+    return None
+
+
+def main():
+    arguments = sys.argv[1:]
+    most = int(arguments[arguments.index("--most") + 1]) if "--most" in arguments else 10**9
+    global DUEL
+    named = [a for i, a in enumerate(arguments) if not a.startswith("--") and (i == 0 or arguments[i - 1] != "--most")]
+    DUEL = os.path.abspath(named[0] if named else "target/release/duel")
+    assert shutil.which("strace"), "expected strace"
+    tasks = []
+    for start, name in [(NEW, "a new run"), (RESUME, "one that is gone on with")]:
+        with tempfile.TemporaryDirectory() as folder:
+            folder = os.path.realpath(folder)
+            prepare(folder, start)
+            found, expected = places(folder, start)
+        for call, numbers in found.items():
+            chosen = numbers[:: max(1, -(-len(numbers) // most))]
+            print(f"{name}, {call}: {len(chosen)} of {len(numbers)} places", flush=True)
+            tasks += [(start, call, fault, n, expected) for n in chosen for fault in FAULTS]
+    for call in ["openat", "write", "fsync", "rename", "mkdir", "ftruncate", "flock", "close"]:
+        assert any(task[1] == call for task in tasks), f"no run makes a {call}"
+    with concurrent.futures.ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        problems = [f"{start[1]} · {call} number {n}, {fault}: {problem}" for (start, call, fault, n, _), problem
+                    in zip(tasks, pool.map(lambda task: check(*task), tasks)) if problem]
+    print(*problems, sep="\n")
+    print(f"{len(tasks)} faults, {len(problems)} problems")
+    sys.exit(1 if problems else 0)
+
+
+if __name__ == "__main__":
+    main()
