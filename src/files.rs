@@ -1,6 +1,7 @@
 //! Files and folders: written whole or not at all, on the disk as far as a file system can tell, listed. Uses
 //! [`error`](crate::error).
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
@@ -15,7 +16,6 @@ use crate::error::Error;
 pub fn list(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
     #[cfg(unix)]
     {
-        use std::ffi::OsStr;
         use std::os::unix::ffi::OsStrExt;
         let mut paths = Vec::new();
         for entry in rustix::fs::Dir::new(File::open(folder)?)? {
@@ -32,7 +32,7 @@ pub fn list(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
 }
 
 /// What the names of unfinished files end in.
-const UNFINISHED: &str = "part";
+const UNFINISHED: &str = "duel";
 
 /// Writes a whole file or none: `fill` writes to a temporary name in the same folder, which is then renamed; the bytes
 /// and, where the file system can do that, the name are on the disk when this returns.
@@ -44,18 +44,33 @@ pub fn write_whole(
     fill: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,
 ) -> Result<(), Error> {
     let failed = |error| Error::io(path, error);
-    let (part, file) = unfinished(parent(path)).map_err(failed)?;
+    let name = path.file_name().unwrap_or_default();
+    let (folder, _open) = near(parent(path), name).map_err(failed)?;
+    let (part, file) = unfinished(&folder).map_err(failed)?;
     let write = || -> std::io::Result<()> {
         let mut file = BufWriter::new(file);
         fill(&mut file)?;
         file.into_inner()?.sync_all()?;
-        fs::rename(&part, path)
+        fs::rename(&part, folder.join(name))
     };
     write().map_err(|error| {
         let _ = fs::remove_file(&part);
         failed(error)
     })?;
     sync_folder(parent(path))
+}
+
+/// `folder` itself; or, where a path to it with a temporary name might be longer than a path can be, but one with `name` is not, a
+/// short path to the folder, which is good as long as it is open.
+fn near(folder: &Path, name: &OsStr) -> std::io::Result<(PathBuf, Option<File>)> {
+    const LONG: usize = 4_000;
+    let length = folder.as_os_str().len();
+    if cfg!(target_os = "linux") && length > LONG && length + name.len() < 4_096 {
+        use std::os::fd::AsRawFd;
+        let open = File::open(folder)?;
+        return Ok((format!("/proc/self/fd/{}", open.as_raw_fd()).into(), Some(open)));
+    }
+    Ok((folder.to_path_buf(), None))
 }
 
 /// A new file under a name that no other process or thread writes to, and that is no longer than that of any file of a run:
@@ -133,8 +148,8 @@ mod tests {
 
     #[test]
     fn only_what_this_program_has_left_is_unfinished() {
-        assert!(["1f.part", "a/3-12.part"].iter().all(|name| is_unfinished(Path::new(name))));
-        let others = ["part", ".part", "photo.part", "12.png", "1f", "12.part.png", "1-.x.part"];
+        assert!(["1f.duel", "a/3-12.duel"].iter().all(|name| is_unfinished(Path::new(name))));
+        let others = ["duel", ".duel", "photo.duel", "12.png", "1f", "1f.part", "12.duel.png", "1-.x.duel"];
         assert!(!others.iter().any(|name| is_unfinished(Path::new(name))));
     }
 }

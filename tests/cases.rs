@@ -110,7 +110,7 @@ fn wrong(case: &Case<'_>, bin: &Path, pristine: &Path) -> Option<String> {
         problems.push("panicked".into());
     }
     let unfinished =
-        Command::new("find").args([".", "-name", "*.part"]).current_dir(dir.path()).output().unwrap();
+        Command::new("find").args([".", "-name", "*.duel"]).current_dir(dir.path()).output().unwrap();
     if !unfinished.stdout.is_empty() {
         problems.push(format!("left {}", text(&unfinished.stdout).trim()));
     }
@@ -142,7 +142,9 @@ fn every_fault_of_the_table_is_met_as_it_says() {
     let worker = || {
         let mut problems = Vec::new();
         while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let start = std::time::Instant::now();
             problems.extend(wrong(case, bin.path(), pristine.path()));
+            println!("{:6.2} s {}", start.elapsed().as_secs_f64(), case.name);
         }
         problems
     };

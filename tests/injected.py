@@ -75,7 +75,7 @@ def check(start, call, fault, n, expected):
             return f"exit {first.returncode}: {first.stderr.strip()}"
         if first.returncode == 4 and len(first.stderr.splitlines()) > 2 + ("Stopped by" in first.stderr):
             return f"says more than a line: {first.stderr}"
-        left = [name for _, _, names in os.walk(folder) for name in names if name.endswith(".part")]
+        left = [name for _, _, names in os.walk(folder) for name in names if name.endswith(".duel")]
         if left and fault != "signal=KILL":
             return f"left {left}"
         second = duel(folder, start)

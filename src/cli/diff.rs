@@ -12,6 +12,7 @@ use super::terminal::{Progress, print};
 
 /// The flags of `duel diff`.
 #[derive(Debug, Args)]
+#[command(allow_negative_numbers = true)]
 pub struct Diff {
     /// A run's folder, RUN@STEP for its state after any step, or a checkpoint (.safetensors)
     #[arg(value_name = "A")]

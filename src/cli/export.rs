@@ -12,6 +12,7 @@ use super::terminal::{grouped, print};
 
 /// The flags of `duel export`.
 #[derive(Debug, Args)]
+#[command(allow_negative_numbers = true)]
 pub struct Export {
     /// A run's folder, for its newest checkpoint, RUN@STEP for any step, or a checkpoint (.safetensors)
     #[arg(value_name = "RUN[@STEP]|STATE")]

@@ -8,12 +8,12 @@ use duel::Error;
 use duel::export::safetensors::Checkpoint;
 use duel::run::{Folder, Status, log};
 
-use super::machine;
 use super::replay::Replay;
-use super::terminal::{Progress, grouped, print};
+use super::terminal::{Progress, counted, grouped, print};
 
 /// The flags of `duel inspect`.
 #[derive(Debug, Args)]
+#[command(allow_negative_numbers = true)]
 pub struct Inspect {
     /// A run's folder, RUN@STEP for the state after any step, or a checkpoint (.safetensors)
     #[arg(value_name = "RUN[@STEP]|STATE")]
@@ -39,14 +39,17 @@ fn describe_run(folder: &Folder) -> Result<String, Error> {
     let found = folder.checkpoints()?;
     if let Some(manifest) = folder.read_manifest().ok().flatten() {
         let run = &manifest.run;
-        let killed = run.status == Status::Running && !folder.is_held();
-        let status = if killed { "not ended, its process is gone" } else { run.status.name() };
-        line(&mut text, "run", &format!("{status}, {} steps", grouped(run.steps_done)));
+        let status = match (run.status, folder.is_held()) {
+            (Status::Running, Some(false)) => "not ended, its process is gone",
+            (Status::Running, None) => "not ended, and whether its process is gone cannot be told here",
+            (status, _) => status.name(),
+        };
+        line(&mut text, "run", &format!("{status}, {}", counted(run.steps_done, "step")));
         line(&mut text, "written by", &format!("duel {}, bits version {}", run.duel, run.bits_version));
         line(&mut text, "images", &grouped(run.images as u64));
         for session in &manifest.sessions {
             let ended = session.ended.as_deref().unwrap_or("not ended");
-            let threads = machine::counted(session.threads);
+            let threads = counted(session.threads as u64, "thread");
             let machine = format!("{} · {} · {threads}", session.cpu, session.isa);
             let span = format!("{} to {ended}, from step {}", session.started, grouped(session.from_step));
             line(&mut text, "session", &format!("{span}, {machine}"));

@@ -7,6 +7,7 @@ use duel::{Error, Isa};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use super::number;
+use super::terminal::counted;
 
 /// Threads that a command may ask for.
 const MAX_THREADS: usize = 1_024;
@@ -78,8 +79,11 @@ pub fn pool(threads: usize) -> Result<Pool, Error> {
         return Ok(Pool(None));
     }
     let pool = ThreadPoolBuilder::new().num_threads(threads).build();
-    pool.map(|pool| Pool(Some(pool)))
-        .map_err(|error| Error::environment(format!("cannot start {}: {error}", counted(threads))))
+    let pool = pool.map(|pool| Pool(Some(pool))).map_err(|error| {
+        Error::environment(format!("cannot start {}: {error}", counted(threads as u64, "thread")))
+    })?;
+    pool.broadcast(float_mode::check).into_iter().collect::<Result<(), Error>>()?;
+    Ok(pool)
 }
 
 impl Pool {
@@ -115,10 +119,5 @@ pub fn described(trainer: &Owned<'_>, pool: &Pool) -> String {
         useful if useful < threads => format!("{useful} of "),
         _ => String::new(),
     };
-    format!("{} · {of_them}{}", trainer.isa().name(), counted(threads))
-}
-
-/// `2 threads`.
-pub fn counted(threads: usize) -> String {
-    if threads == 1 { "1 thread".to_string() } else { format!("{threads} threads") }
+    format!("{} · {of_them}{}", trainer.isa().name(), counted(threads as u64, "thread"))
 }

@@ -58,6 +58,7 @@ enum Command {
 /// mismatch, 129, 130 and 143 stopped by a signal.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     signals::end_without_memory();
+    signals::survive_file_limits();
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error)
@@ -66,12 +67,12 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         {
             // On one line: what, which flag, what was expected, which name is similar; not how all of them are used.
             let text = error.to_string();
-            let general =
-                |paragraph: &&str| !paragraph.starts_with("Usage:") && !paragraph.starts_with("For more");
-            let paragraphs = text.split("\n\n").filter(general);
-            let lines =
-                paragraphs.map(|paragraph| paragraph.split_whitespace().collect::<Vec<_>>().join(" "));
-            note!("{}", lines.collect::<Vec<_>>().join("; "));
+            let general = |line: &&str| line.starts_with("Usage:") || line.starts_with("For more");
+            let lines: Vec<&str> = text.lines().filter(|line| !general(line)).collect();
+            let text = lines.join("\n");
+            let paragraphs =
+                text.split("\n\n").map(|text| text.split_whitespace().collect::<Vec<_>>().join(" "));
+            note!("{}", paragraphs.filter(|text| !text.is_empty()).collect::<Vec<_>>().join("; "));
             return ExitCode::from(2);
         }
         Err(help) => {
@@ -88,7 +89,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let done = match cli.command {
         Command::Train(train) => train.run(),
-        Command::Sample(sample) => sample.run().map(|()| 0),
+        Command::Sample(sample) => sample.run(),
         Command::Verify(verify) => verify.run().map(|()| 0),
         Command::Diff(diff) => diff.run(),
         Command::Bench(bench) => bench.run().map(|()| 0),
@@ -98,7 +99,9 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     match done {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            note!("error: {}{error}", hyphens(&error));
+            // Names of files may have ends of lines.
+            let line = format!("{}{error}", hyphens(&error));
+            note!("error: {}", line.replace(char::is_control, "\u{FFFD}"));
             ExitCode::from(error.exit_code())
         }
     }

@@ -26,7 +26,10 @@ impl Replay {
     /// The data set: --data, else that of the run that `argument` names, else the folder `data`.
     pub fn dataset(&self, argument: Option<&Path>) -> Result<Dataset, Error> {
         let named = Named::parse(argument.unwrap_or(Path::new("")));
-        named.dataset(self.data.as_deref()).map_err(where_data_are)
+        match named {
+            Named::State(_) => named.dataset(self.data.as_deref()).map_err(where_data_are),
+            _ => named.dataset(self.data.as_deref()),
+        }
     }
 
     /// The state that `argument` names, and its name for people.
@@ -35,6 +38,17 @@ impl Replay {
         let Named::Step(..) = named else { return named.state(None, Isa::best(), &Serial, &progress) };
         let (isa, pool) = (self.machine.isa()?, self.machine.pool()?);
         pool.install(|| named.state(self.data.as_deref(), isa, &Rayon, &progress))
+    }
+}
+
+/// An error of data that cannot be read, and where their place was said.
+pub fn told_by(place: &str, error: Error) -> Error {
+    match error {
+        Error::Io { path, error } => {
+            let problem = format!("{error} ({place}; --data names another place)");
+            Error::io(path, std::io::Error::new(error.kind(), problem))
+        }
+        other => other,
     }
 }
 

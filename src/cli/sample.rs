@@ -12,9 +12,10 @@ use duel::files::write_whole;
 use duel::{Digest, Error, Line, Rayon, Sampler, memory};
 use sha2::{Digest as _, Sha256};
 
+use super::number;
 use super::replay::Replay;
-use super::terminal::{grouped, print};
-use super::{machine, number};
+use super::signals::Signals;
+use super::terminal::{counted, print};
 
 /// Images that are made before they are written.
 const CHUNK: usize = 4_096;
@@ -53,8 +54,8 @@ enum Format {
 }
 
 impl Sample {
-    /// Makes the images and writes the file.
-    pub fn run(self) -> Result<(), Error> {
+    /// Makes the images and writes the file; the exit code: 0, or that of the signal that stopped it.
+    pub fn run(self) -> Result<u8, Error> {
         let format = format_of(&self.out)?;
         let (columns, rows) = self.grid()?;
         let cells = columns * rows;
@@ -77,16 +78,24 @@ impl Sample {
             fs::create_dir_all(parent).map_err(|error| Error::io(parent, error))?;
         }
         note!(
-            "{} images of {} · seed {} · {} → {}",
-            grouped(count as u64),
+            "{} of {} · seed {} · {} → {}",
+            counted(count as u64, "image"),
             state,
             self.seed,
-            format_args!("{} · {}", isa.name(), machine::counted(pool.threads())),
+            format_args!("{} · {}", isa.name(), counted(pool.threads() as u64, "thread")),
             self.out.display()
         );
         let (count, grid) = (count as usize, (columns as usize, rows as usize));
-        let digest = pool.install(|| self.write(&checkpoint, &mut sampler, format, count, grid))?;
-        print(&format!("Samples digest: {digest}\n"))
+        let signals = Signals::listen()?;
+        let stop = || signals.caught().is_some();
+        let made = pool.install(|| self.write(&checkpoint, &mut sampler, format, count, grid, &stop));
+        match (made, signals.caught()) {
+            (Err(_), Some((signal, code))) => {
+                note!("Stopped by {signal}: {} is not written", self.out.display());
+                Ok(code)
+            }
+            (digest, _) => print(&format!("Samples digest: {}\n", digest?)).map(|()| 0),
+        }
     }
 
     /// Columns and rows.
@@ -106,6 +115,7 @@ impl Sample {
         format: Format,
         count: usize,
         grid: (usize, usize),
+        stop: &(dyn Fn() -> bool + Sync),
     ) -> Result<Digest, Error> {
         let (height, width) = (checkpoint.height, checkpoint.width);
         let size = height * width;
@@ -117,6 +127,9 @@ impl Sample {
                 sampler.sample(&Rayon, self.seed, first as u64, images).map_err(std::io::Error::other)?;
                 hash.update(&*images);
                 out.write_all(images)?;
+                if stop() {
+                    return Err(std::io::Error::other("stopped"));
+                }
             }
             Ok(())
         };
@@ -126,8 +139,7 @@ impl Sample {
                 make(&mut all).map_err(|error| Error::io(&self.out, error))?;
                 let canvas = canvas(&all, (width, height), grid, !self.no_invert)?;
                 drop(all);
-                let bytes = png::encode(&canvas)?;
-                write_whole(&self.out, |file| file.write_all(&bytes))?;
+                write_whole(&self.out, |file| png::write(&canvas, file))?;
             }
             Format::Idx { gzip } => {
                 let sizes = [count as u32, height as u32, width as u32];

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use duel::Error;
-use signal_hook::consts::{SIGABRT, SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGABRT, SIGINT, SIGTERM};
 use signal_hook::flag;
 
 /// Whether a signal has come.
@@ -14,14 +14,19 @@ use signal_hook::flag;
 pub struct Signals(Arc<AtomicUsize>);
 
 /// The signals that stop a run, and their names.
-const STOPS: [(i32, &str); 3] = [(SIGHUP, "SIGHUP"), (SIGINT, "SIGINT"), (SIGTERM, "SIGTERM")];
+const STOPS: &[(i32, &str)] = &[
+    #[cfg(unix)]
+    (signal_hook::consts::SIGHUP, "SIGHUP"),
+    (SIGINT, "SIGINT"),
+    (SIGTERM, "SIGTERM"),
+];
 
 impl Signals {
     /// Listens from now on.
     pub fn listen() -> Result<Signals, Error> {
         let (which, armed) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
         let ignored = ignored();
-        for (signal, _) in STOPS.into_iter().filter(|(signal, _)| ignored >> (signal - 1) & 1 == 0) {
+        for &(signal, _) in STOPS.iter().filter(|(signal, _)| ignored >> (signal - 1) & 1 == 0) {
             // In this order: the second signal finds the flag that the first one set.
             flag::register_conditional_shutdown(signal, 128 + signal, armed.clone())
                 .and_then(|_| flag::register(signal, armed.clone()))
@@ -44,6 +49,12 @@ fn ignored() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
+}
+
+/// Makes a file that is larger than this process may write an error of writing, not the end of the process.
+pub fn survive_file_limits() {
+    #[cfg(unix)]
+    let _ = flag::register(signal_hook::consts::SIGXFSZ, Arc::new(AtomicBool::new(false)));
 }
 
 /// Makes a process that gets no memory for something small end with the exit code of a lacking environment. (The standard

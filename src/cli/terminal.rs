@@ -9,7 +9,7 @@ use console::Term;
 use duel::Error;
 use duel::export::grid::Canvas;
 use duel::run::Observer;
-pub use duel::run::diff::grouped;
+pub use duel::run::diff::{counted, grouped};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// Results, on stdout.

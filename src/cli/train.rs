@@ -11,10 +11,10 @@ use duel::run::{Folder, Host, Plan, Settings, Status, Training, Unfinished};
 use duel::{Config, Dataset, Error, Isa, Rayon, StepStats, golden};
 
 use super::machine::{self, Machine};
-use super::replay::where_data_are;
+use super::replay::{told_by, where_data_are};
 use super::settings::Flags;
 use super::signals::Signals;
-use super::terminal::{Progress, grouped, half_blocks, print, shell_word};
+use super::terminal::{Progress, counted, grouped, half_blocks, print, shell_word};
 
 /// The flags of `duel train`.
 #[derive(Debug, Args)]
@@ -46,7 +46,12 @@ impl Train {
         }
         let plan = Plan::new(&settings)?;
         let Some(resume) = self.resume else {
-            let data = Dataset::open(&plan.schedule.data).map_err(where_data_are)?;
+            let data = Dataset::open(&plan.schedule.data).map_err(|error| match settings.source("data") {
+                Some((file, line)) => {
+                    told_by(&format!("as line {line} of {} says, from here", file.display()), error)
+                }
+                None => where_data_are(error),
+            })?;
             return train(Training::create(self.out.as_deref(), plan, &data)?, &data, isa, &self.machine);
         };
         let auto = resume == Path::new("auto");
@@ -59,7 +64,8 @@ impl Train {
         let old = Unfinished::open(path, &Progress::of("trained"))?;
         let folder = settings.get("data").map(PathBuf::from);
         let plan = Plan::new(&settings.or(old.run().settings.clone()))?;
-        let data = old.run().find_data(folder.as_deref()).map_err(where_data_are)?;
+        let data = old.run().find_data(folder.as_deref());
+        let data = if folder.is_some() { data.map_err(where_data_are)? } else { data? };
         train(Training::resume(old, plan, &data)?, &data, isa, &self.machine)
     }
 }
@@ -70,12 +76,12 @@ fn train(mut training: Training<'_>, data: &Dataset, isa: Isa, machine: &Machine
     let pool = &machine.pool_for(training.trainer())?;
     let (from, plan) = (training.trainer().steps_done(), training.plan().clone());
     note!(
-        "{}, {} images · seed {} · {} · {} steps{} → {}",
+        "{}, {} · seed {} · {} · {}{} → {}",
         if data.digest() == golden::MNIST { "MNIST" } else { "data" },
-        grouped(training.trainer().images().count() as u64),
+        counted(training.trainer().images().count() as u64, "image"),
         plan.config.seed,
         machine::described(training.trainer(), pool),
-        grouped(training.until()),
+        counted(training.until(), "step"),
         if from > 0 { format!(" from {} on", grouped(from)) } else { String::new() },
         training.folder().path().display(),
     );
@@ -99,11 +105,15 @@ fn train(mut training: Training<'_>, data: &Dataset, isa: Isa, machine: &Machine
     drop(host.progress);
     let done = training.trainer().steps_done();
     let stopped = |by: &str| {
-        let path = shell_word(training.folder().path());
-        note!(
-            "Stopped by {by} after step {}. To go on: duel train --resume auto --out {path}",
-            grouped(done)
-        );
+        let path = training.folder().path();
+        let resume = if training.was_at() > done {
+            // There are later states, too.
+            let state = PathBuf::from(format!("{}@{done}", path.display()));
+            format!("--resume {} --steps {until}", shell_word(&state))
+        } else {
+            format!("--resume auto --out {}", shell_word(path))
+        };
+        note!("Stopped by {by} after step {}. To go on: duel train {resume}", grouped(done));
     };
     match (host.unheard, host.signals.caught()) {
         (Some(error), _) => {
@@ -169,10 +179,12 @@ fn close(
     }
     let seconds = elapsed.as_secs_f64();
     let rate = if steps == 0 { 0.0 } else { steps as f64 / seconds };
-    note!("{} steps in {seconds:.1} s ({rate:.0} steps/s)", grouped(steps));
-    note!("Samples: {}", training.last_canvas().display());
+    note!("{} in {seconds:.1} s ({rate:.0} steps/s)", counted(steps, "step"));
+    if end.canvas.is_some() {
+        note!("Samples: {}", training.last_canvas().display());
+    }
     let plan = training.plan();
-    match golden::after(plan.schedule.steps).filter(|_| plan.config == Config::default()) {
+    match golden::after(training.trainer().steps_done()).filter(|_| plan.config == Config::default()) {
         Some(published) if data.digest() != golden::MNIST => {
             note!("The data are not MNIST's: nothing to compare with the published digest {published}");
         }

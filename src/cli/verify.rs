@@ -18,13 +18,14 @@ use sha2::{Digest as _, Sha256};
 use super::machine::{self, Pool};
 use super::number;
 use super::replay::{Replay, where_data_are};
-use super::terminal::{Progress, grouped, print};
+use super::terminal::{Progress, counted, grouped, print};
 
 /// Intervals that a run is checked on unless told otherwise.
 const DEFAULT_SAMPLE: usize = 3;
 
 /// The flags of `duel verify`.
 #[derive(Debug, Args)]
+#[command(allow_negative_numbers = true)]
 pub struct Verify {
     /// A run's folder: check its files against each other, and train intervals of it again; without it, check this
     /// machine against the published digests: every backend, with 1, 2, 3 and 8 threads, or those that are asked for
@@ -50,13 +51,17 @@ impl Verify {
     /// Checks, and prints what was checked.
     pub fn run(self) -> Result<(), Error> {
         let start = Instant::now();
+        let verified = float_mode::check().and_then(|()| match &self.run {
+            Some(run) => self.verify_run(run),
+            None if self.golden => self.verify_default_run(),
+            None => self.verify_machine(),
+        });
         // Whatever has changed it, the bits of this process would be others.
-        float_mode::check().map_err(|error| Error::mismatch(error.to_string()))?;
-        match &self.run {
-            Some(run) => self.verify_run(run)?,
-            None if self.golden => self.verify_default_run()?,
-            None => self.verify_machine()?,
-        }
+        let other_mode = float_mode::error().to_string();
+        verified.map_err(|error| match error {
+            Error::Environment { problem } if problem == other_mode => Error::mismatch(problem),
+            other => other,
+        })?;
         note!("Verified in {:.1} s", start.elapsed().as_secs_f64());
         Ok(())
     }
@@ -108,7 +113,7 @@ impl Verify {
         };
         for threads in counts {
             let pool = machine::pool(threads)?;
-            let on = machine::counted(threads);
+            let on = counted(threads as u64, "thread");
             let mut list = Sha256::new();
             for case in &golden::SMALL_NETS {
                 train(case, isa, threads, &pool, u64::MAX, &mut list)?;
@@ -139,13 +144,15 @@ impl Verify {
         }
         let (run, progress) = (Recorded::open(path)?, Progress::of("recomputed"));
         let (isa, pool) = (self.replay.machine.isa()?, self.replay.machine.pool()?);
-        let data = run.find_data(self.replay.data.as_deref()).map_err(where_data_are)?;
+        let data = run.find_data(self.replay.data.as_deref())?;
         let audit = Audit::new(&run, data, &progress)?;
         let (checkpoints, entries, last) = audit.counts();
         print(&format!(
-            "{}: {checkpoints} checkpoints, {entries} lines of the log, {} steps\n",
+            "{}: {}, {} of the log, {}\n",
             run.name(),
-            grouped(last)
+            counted(checkpoints as u64, "checkpoint"),
+            counted(entries as u64, "line"),
+            counted(last, "step")
         ))?;
         // As many trainers as half of the free memory has room for.
         let threads = pool.threads();
@@ -164,10 +171,10 @@ impl Verify {
                 .join(" "),
         };
         print(&format!(
-            "{} of {} intervals trained again, {} steps: {list}\nIn them state, log and canvases are as recorded.\n",
+            "{} of {} trained again, {}: {list}\nIn them state, log and canvases are as recorded.\n",
             checked.intervals.len(),
-            checked.of,
-            grouped(checked.steps())
+            counted(checked.of as u64, "interval"),
+            counted(checked.steps(), "step")
         ))
     }
 
@@ -213,7 +220,7 @@ fn train(
     trainer.set_owners(threads);
     let mut digests = Vec::new();
     for &(steps, expected) in case.digests.iter().filter(|(steps, _)| *steps <= most) {
-        let what = format!("{}, {}, step {steps}", case.name, machine::counted(threads));
+        let what = format!("{}, {}, step {steps}", case.name, counted(threads as u64, "thread"));
         let left = steps - trainer.steps_done();
         let done = pool.install(|| trainer.run(&Rayon, left, |_| ControlFlow::Continue(())));
         not_diverged(isa.name(), &what, done)?;

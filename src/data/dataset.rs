@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest as _, Sha256};
 
 use super::gzip;
-use super::idx::{HEADER_BYTES, Header, Images, TELLING_BYTES};
+use super::idx::{HEADER_BYTES, Header, Images, TELLING_BYTES, no_images};
 use crate::digest::Digest;
 use crate::error::Error;
 use crate::{files, memory};
@@ -41,7 +41,10 @@ impl Dataset {
             return Self::read(path);
         }
         let mut unreadable = String::new();
-        for name in NAMES {
+        // A pipe that nobody writes to would be waited for.
+        let (files, others): (Vec<&str>, Vec<&str>) =
+            NAMES.iter().partition(|name| path.join(name).is_file());
+        for name in files.into_iter().chain(others) {
             match Self::read(&path.join(name)) {
                 Err(Error::Io { path, error })
                     if error.kind() == ErrorKind::NotFound && path.symlink_metadata().is_err() => {}
@@ -93,17 +96,20 @@ impl Dataset {
         reader.by_ref().take(HEADER_BYTES as u64).read_to_end(&mut head).map_err(failed)?;
         let header = match Header::parse(&head, source.clone()) {
             Ok(header) => header,
-            Err(_) => {
+            Err(Error::Input { problem, .. }) => {
                 let more = (TELLING_BYTES - HEADER_BYTES) as u64;
                 // What can be read of it tells enough.
                 let _ = reader.by_ref().take(more).read_to_end(&mut head);
-                Header::parse(&head, source.clone())?
+                return Err(Error::input(source, no_images(&head, ratio > 1).unwrap_or(problem)));
             }
+            Err(error) => return Err(error),
         };
         let bytes = header.pixel_bytes();
         if bytes as u64 > most {
             let length = length.unwrap_or_default();
-            return bad(format!("claims {bytes} bytes of pixels, more than its {length} bytes can hold"));
+            return bad(format!(
+                "claims {bytes} bytes of pixels, more than its {length} bytes can hold: cut off?"
+            ));
         }
         let mut pixels = memory::room(bytes, &source)?;
         reader.by_ref().take(bytes as u64).read_to_end(&mut pixels).map_err(failed)?;

@@ -2,7 +2,7 @@
 //! [`error`](crate::error).
 
 use crate::config::MAX_SIZE;
-use crate::error::Error;
+use crate::error::{Error, Text};
 
 /// Magic number of a file of images: unsigned bytes (0x08) in three dimensions.
 const IMAGES_MAGIC: u32 = 0x0000_0803;
@@ -15,6 +15,8 @@ pub const TELLING_BYTES: usize = 512;
 const OTHERS: &[(&[u8], &str)] = &[
     (b"\x1F\x8B", "gzip within gzip, or handed over compressed: decompress it once with gzip -d"),
     (b"PK\x03\x04", "a ZIP archive: unpack it"),
+    (b"PK\x05\x06", "an empty ZIP archive"),
+    (b"\x1F\x9D", "compress (.Z): decompress it with gzip -d"),
     (b"BZh", "bzip2: decompress it with bzip2 -d"),
     (b"\xFD7zXZ\0", "xz: decompress it with xz -d"),
     (b"\x28\xB5\x2F\xFD", "Zstandard: decompress it with zstd -d"),
@@ -35,17 +37,19 @@ const OTHERS: &[(&[u8], &str)] = &[
     (b"version https://git-lfs", "a pointer of Git LFS: fetch the file itself with git lfs pull"),
     (b"\xFF\xFE", "UTF-16 text"),
     (b"\xFE\xFF", "UTF-16 text"),
-    (b"\x03\x08\0\0", "IDX with a little-endian header: IDX is big-endian"),
+    (b"\xEF\xBB\xBF\0\0", "IDX after a byte order mark of UTF-8, which some program has put there"),
+    (b"BM", "a BMP picture"),
 ];
 
-/// What the first bytes of a file look like that is none of images.
-fn looks(bytes: &[u8]) -> &'static str {
+/// What the first bytes of a file look like, if it is none of images.
+fn looks(bytes: &[u8]) -> Option<&'static str> {
     let text = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes).trim_ascii_start();
     let printable = |byte: &u8| matches!(byte, b'\t' | b'\n' | b'\r' | b' '..=b'~' | 0x80..);
     if let Some((_, what)) = OTHERS.iter().find(|(begin, _)| bytes.starts_with(begin)) {
-        return what;
+        return Some(what);
     }
-    match bytes {
+    Some(match bytes {
+        [0, 0, 8, 3, ..] if bytes.len() >= HEADER_BYTES => return None,
         [] => "empty",
         [0, 0, 8, 1, ..] => "IDX labels: the images are in another file",
         [0, 0, 8, 2, ..] => "IDX bytes in 2 dimensions: the header must give images, rows and columns",
@@ -60,31 +64,54 @@ fn looks(bytes: &[u8]) -> &'static str {
         _ if text.starts_with(b"<") => "HTML or XML, such as the error page of a server: download it again",
         _ if bytes.iter().take(64).all(printable) => "text",
         _ if bytes.iter().all(|&byte| byte == 0) => "nothing but zeros",
+        [1..=4, 8 | 9 | 0xB..=0xE, 0, 0, ..] => "IDX with a little-endian header: IDX is big-endian",
         _ => "something unknown",
-    }
+    })
 }
 
-/// What is wrong with a file that begins like this, which is none of images.
+/// What is wrong with data that begin like this, and were `zipped`, if they are none of images.
 #[cfg(feature = "std")]
-fn no_images(bytes: &[u8]) -> crate::error::Text {
-    let looks = looks(bytes);
+pub(super) fn no_images(bytes: &[u8], zipped: bool) -> Option<Text> {
+    let looks = looks(bytes)?;
+    let not = match (zipped, looks.starts_with("IDX")) {
+        (true, _) => "gzip, but not of images: within it is",
+        (false, true) => "not images, but",
+        (false, false) => "neither gzip nor IDX, but",
+    };
     let text = match bytes.first_chunk() {
-        None if bytes.is_empty() => "empty, expected IDX images".to_string(),
+        None if bytes.is_empty() && !zipped => "empty, expected IDX images".to_string(),
+        None if bytes.is_empty() => format!("{not} nothing"),
         _ if bytes.starts_with(b"\x1F\x8B") => looks.to_string(),
         Some(magic) if looks.starts_with("IDX") || bytes.starts_with(&[0; 2]) => {
             let magic = u32::from_be_bytes(*magic);
-            format!("not images, but {looks} (magic 0x{magic:08X}, expected 0x{IMAGES_MAGIC:08X})")
+            format!("{not} {looks} (magic 0x{magic:08X}, expected 0x{IMAGES_MAGIC:08X})")
         }
         _ => {
             let begin = bytes[..bytes.len().min(24)].escape_ascii();
-            format!("neither gzip nor IDX, but {looks} (it begins with \"{begin}\")")
+            format!("{not} {looks} (it begins with \"{begin}\")")
         }
     };
-    text.into()
+    Some(text.into())
 }
 #[cfg(not(feature = "std"))]
-fn no_images(bytes: &[u8]) -> crate::error::Text {
+fn no_images(bytes: &[u8], _: bool) -> Option<Text> {
     looks(bytes)
+}
+
+/// What is wrong with the sizes of these images.
+#[cfg(feature = "std")]
+fn bad_sizes([count, height, width]: [u32; 3]) -> Text {
+    let swapped = height.swap_bytes() as u64 * width.swap_bytes() as u64;
+    let little = (1..=MAX_SIZE as u64).contains(&swapped);
+    let hint = if little { "; are its sizes little-endian? IDX is big-endian" } else { "" };
+    format!(
+        "its header says {count} images of {height} × {width}: expected images of 1 to 65536 pixels{hint}"
+    )
+    .into()
+}
+#[cfg(not(feature = "std"))]
+fn bad_sizes(_: [u32; 3]) -> Text {
+    "its header says images that are not of 1 to 65536 pixels"
 }
 
 /// What the header of an image file says.
@@ -104,19 +131,16 @@ impl Header {
     /// # Errors
     /// [`Error::Input`] if it is not that of an image file, or the sizes are beyond the limits; what it looks like is said, from
     /// up to [`TELLING_BYTES`] of the file. [`Error::Environment`] if this machine cannot address so many images.
-    pub fn parse(bytes: &[u8], source: impl Into<crate::error::Text>) -> Result<Header, Error> {
+    pub fn parse(bytes: &[u8], source: impl Into<Text>) -> Result<Header, Error> {
         let header = bytes.first_chunk::<HEADER_BYTES>().map(|bytes| bytes.as_chunks::<4>().0);
-        let [magic, count, height, width] = match header {
-            Some(&[magic, count, height, width]) => [magic, count, height, width].map(u32::from_be_bytes),
-            _ => [0; 4],
+        let Some(&[_, count, height, width]) = header.filter(|_| looks(bytes).is_none()) else {
+            return Err(Error::input(source, no_images(bytes, false).unwrap_or_default()));
         };
-        if magic != IMAGES_MAGIC {
-            return Err(Error::input(source, no_images(bytes)));
-        }
+        let [count, height, width] = [count, height, width].map(u32::from_be_bytes);
         let header = Header { count: count as usize, height: height as usize, width: width as usize };
         let size = header.height.checked_mul(header.width).filter(|size| (1..=MAX_SIZE).contains(size));
         let Some(size) = size else {
-            return Err(Error::input(source, "its header says images that are not of 1 to 65536 pixels"));
+            return Err(Error::input(source, bad_sizes([count, height, width])));
         };
         if header.count == 0 {
             return Err(Error::input(source, "its header says that it has no images"));

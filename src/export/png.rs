@@ -1,25 +1,22 @@
 //! A canvas as PNG, 8-bit greyscale, by the `png` crate.
 
-use super::grid::Canvas;
-use crate::error::Error;
-use crate::memory;
+use std::io::{Result, Write};
 
-/// The bytes of a PNG file.
+use super::grid::Canvas;
+
+/// Writes a PNG file, piece by piece.
 ///
 /// # Errors
-/// [`Error::Environment`] if there is no memory for them.
-pub fn encode(canvas: &Canvas) -> Result<Vec<u8>, Error> {
-    // The encoder has all of its output twice.
-    drop(memory::room(canvas.pixels.len(), "PNG")?);
-    let mut bytes = Vec::new();
-    let mut encoder = ::png::Encoder::new(&mut bytes, canvas.width as u32, canvas.height as u32);
+/// Those of `to`.
+pub fn write(canvas: &Canvas, to: impl Write) -> Result<()> {
+    let mut encoder = ::png::Encoder::new(to, canvas.width as u32, canvas.height as u32);
     encoder.set_color(::png::ColorType::Grayscale);
     encoder.set_depth(::png::BitDepth::Eight);
-    encoder
-        .write_header()
-        .and_then(|mut writer| writer.write_image_data(&canvas.pixels))
-        .expect("writing to memory a canvas of its own size");
-    Ok(bytes)
+    let mut header = encoder.write_header()?;
+    let mut pixels = header.stream_writer()?;
+    pixels.write_all(&canvas.pixels)?;
+    pixels.finish()?;
+    Ok(header.finish()?)
 }
 
 /// The canvas of a PNG file; nothing if it is not a whole 8-bit greyscale one of so many pixels.

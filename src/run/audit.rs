@@ -69,7 +69,7 @@ impl<'a> Audit<'a> {
     /// [`Error::Usage`] if it is being trained, [`Error::Mismatch`] without a manifest, [`Error::Input`] if the data are
     /// others, [`Error::Io`].
     pub fn new(run: &'a Recorded, data: Dataset, observer: &'a dyn Observer) -> Result<Audit<'a>, Error> {
-        if run.folder.is_held() {
+        if run.folder.is_held() == Some(true) {
             return Err(Error::usage(
                 run.name(),
                 "is being trained, expected a run that has ended or was stopped",

@@ -70,7 +70,7 @@ impl fmt::Display for Finding {
         match self {
             Finding::Differs(name, [a, b]) => write!(f, "{name}: {a} | {b}"),
             Finding::LogsAgree(steps, last) => {
-                write!(f, "The logs agree at {steps} steps, up to {}.", grouped(*last))
+                write!(f, "The logs agree at {}, up to {}.", counted(*steps as u64, "step"), grouped(*last))
             }
             Finding::LogsDiffer { agree, proven, differ } => {
                 let [agree, proven, differ] = [agree, proven, differ].map(|step| grouped(*step));
@@ -87,7 +87,7 @@ impl fmt::Display for Finding {
             Finding::NotReproduced(step, digest) => write!(
                 f,
                 "Trained again, both have the same state after step {}, {digest}: one of the folders does not tell what \
-                 its run did, `duel verify RUN --all` says which.",
+                 its run did; to verify all of both says which.",
                 grouped(*step)
             ),
             Finding::OtherBits => {
@@ -115,6 +115,11 @@ impl fmt::Display for Finding {
             Finding::Others(names) => write!(f, "and then: {}", names.join(", ")),
         }
     }
+}
+
+/// 1 step, 70,000 steps.
+pub fn counted(n: u64, what: &str) -> String {
+    format!("{} {what}{}", grouped(n), if n == 1 { "" } else { "s" })
 }
 
 /// 70000 as 70,000.

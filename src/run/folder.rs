@@ -7,9 +7,11 @@ use std::path::{Path, PathBuf};
 
 use super::Observer;
 use super::log;
-use super::manifest::Manifest;
+use super::manifest::{Manifest, Status};
 use super::plan::{Plan, Settings};
 use crate::error::Error;
+use crate::export::grid::Canvas;
+use crate::export::png;
 use crate::export::safetensors::Checkpoint;
 use crate::files::{is_unfinished, list, parent, sync_folder, write_whole};
 
@@ -60,25 +62,43 @@ impl Folder {
         self.checkpoint_folder().join(checkpoint_name(step))
     }
 
-    /// Whether there is anything of a run that a new one must not replace: anything but what a start leaves behind that got no
-    /// further than its settings and the first lines of its log.
+    /// Whether there is anything that a new run must not replace: anything but what a start leaves behind that got no further than
+    /// the program's own settings and the lines before its first checkpoint.
     pub fn holds_run(&self) -> bool {
         let anything = |folder: PathBuf| match list(&folder) {
             Ok(paths) => paths.iter().any(|path| !is_unfinished(path)),
             Err(_) => folder.exists(),
         };
-        let others = [
-            self.config().exists() && Settings::read(&self.config()).is_err(),
-            self.manifest().exists() && self.read_manifest().is_err(),
-            self.log().exists() && log::entries(&self.log()).is_err(),
-        ];
-        anything(self.canvases()) || anything(self.checkpoint_folder()) || others.contains(&true)
+        let config = || {
+            let ours = Settings::read(&self.config()).and_then(|settings| Plan::new(&settings)?.text());
+            fs::read_to_string(self.config()).ok() != ours.ok()
+        };
+        let manifest = || match self.read_manifest() {
+            Ok(manifest) => manifest.is_some_and(|manifest| {
+                matches!(manifest.run.status, Status::Done | Status::Stopped | Status::Diverged)
+            }),
+            Err(_) => true,
+        };
+        // The first checkpoint comes right after its line.
+        let log = || {
+            let entries = log::entries(&self.log());
+            entries.map_or(true, |entries| entries.values().rev().skip(1).any(|entry| entry.digest.is_some()))
+        };
+        anything(self.canvases())
+            || anything(self.checkpoint_folder())
+            || self.config().exists() && config()
+            || self.manifest().exists() && manifest()
+            || self.log().exists() && log()
     }
 
-    /// Whether a process writes there now.
-    pub fn is_held(&self) -> bool {
-        File::open(self.lock())
-            .is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
+    /// Whether a process writes there now; none where the file system has no locks.
+    pub fn is_held(&self) -> Option<bool> {
+        let Ok(lock) = File::open(self.lock()) else { return Some(false) };
+        match lock.try_lock_shared() {
+            Ok(()) => Some(false),
+            Err(TryLockError::WouldBlock) => Some(true),
+            Err(TryLockError::Error(_)) => None,
+        }
     }
 
     /// The manifest, if there is one.
@@ -125,22 +145,27 @@ impl Folder {
     /// that cannot be read, too.
     ///
     /// # Errors
-    /// [`Error::Io`] if their folder cannot be read, [`Error::Environment`] if there is no memory for one.
+    /// [`Error::Io`] if their folder cannot be read, or there is none but such that cannot be read; [`Error::Environment`] if
+    /// there is no memory for one.
     pub fn newest_checkpoint(
         &self,
         last: u64,
         observer: &dyn Observer,
     ) -> Result<Option<(PathBuf, Checkpoint)>, Error> {
+        let mut unreadable = None;
         for (_, file) in self.checkpoints()?.into_iter().filter(|(step, _)| *step <= last) {
-            match read_checkpoint(&file) {
+            let error = match read_checkpoint(&file) {
                 Ok(checkpoint) => return Ok(Some((file, checkpoint))),
-                Err(error @ (Error::Input { .. } | Error::Io { .. })) => {
-                    observer.note(&format!("passed over a bad checkpoint: {error}"));
-                }
-                Err(error) => return Err(error),
+                Err(error @ Error::Environment { .. }) => return Err(error),
+                Err(error) => error,
+            };
+            observer.note(&format!("passed over a bad checkpoint: {error}"));
+            if matches!(&error, Error::Io { .. }) && file.is_file() {
+                unreadable = Some(error);
             }
         }
-        Ok(None)
+        // One that may be good, on a disk that is not, is no reason to begin anew.
+        unreadable.map_or(Ok(None), Err)
     }
 }
 
@@ -215,18 +240,21 @@ impl Writer {
 
     fn create_in(path: &Path) -> Result<Writer, Error> {
         let folder = Folder::new(path);
-        let check = || match folder.holds_run() {
-            true => Err(Error::usage(
-                "out",
-                format!("{} already holds a run, expected a new folder (or --resume)", path.display()),
-            )),
-            false => Ok(()),
+        let taken = || {
+            let problem =
+                format!("{} already holds a run, expected a new folder (or --resume)", path.display());
+            Error::usage("out", problem)
         };
+        let check = || if folder.holds_run() { Err(taken()) } else { Ok(()) };
         // Before a lock is made there, and again when nobody else can write.
         check()?;
         make(path)?;
         let writer = Writer::hold(folder.clone())?;
         check()?;
+        if !writer.guarded && folder.config().exists() {
+            // Its process may still be there.
+            return Err(taken());
+        }
         Ok(writer)
     }
 
@@ -323,8 +351,8 @@ impl Writer {
     ///
     /// # Errors
     /// [`Error::Io`].
-    pub fn write_canvas(&self, step: u64, png: &[u8]) -> Result<(), Error> {
-        write_whole(&self.folder.canvas(step), |file| file.write_all(png))
+    pub fn write_canvas(&self, step: u64, canvas: &Canvas) -> Result<(), Error> {
+        write_whole(&self.folder.canvas(step), |file| png::write(canvas, file))
     }
 
     /// Writes the checkpoint of `step`; then removes those before it but the last `keep_last` up to there, if that is not 0.

@@ -97,12 +97,22 @@ pub fn read(path: &Path) -> Result<Vec<(usize, Row)>, Error> {
     let rows = lines.filter(|(_, line)| !line.trim().is_empty()).map(|(i, line)| {
         let row = match Entry::parse(line) {
             Some(entry) => Row::Entry(entry),
-            None if line.ends_with('\n') => Row::Malformed,
-            None => Row::CutOff,
+            None if is_begun(line) => Row::CutOff,
+            None => Row::Malformed,
         };
         (i + 1, row)
     });
     Ok(rows.collect())
+}
+
+/// Whether a line is the beginning of an entry, or what a file system leaves of one.
+fn is_begun(line: &str) -> bool {
+    const BEGIN: &str = "{\"step\":";
+    let begun = || match serde_json::from_str::<Value>(line) {
+        Err(error) => error.is_eof() && (line.starts_with(BEGIN) || BEGIN.starts_with(line)),
+        Ok(_) => false,
+    };
+    !line.ends_with('\n') && (line.bytes().all(|byte| byte == 0) || begun())
 }
 
 /// The entries of a log by step, without one that was cut off; none if there is no log.

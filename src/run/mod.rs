@@ -42,6 +42,7 @@
 //! - [`folder`]: names, reading, and the right to write
 //! - [`record`](mod@record): what a step leaves behind
 //! - [`recorded`]: a run as its folder tells it, and its state after any step
+//! - [`unfinished`]: an old run, and where it goes on
 //! - [`training`]: new runs, and going on with old ones
 //! - [`audit`]: a folder against its own settings
 //! - [`diff`]: two runs or states against each other
@@ -56,6 +57,7 @@ pub mod plan;
 pub mod record;
 pub mod recorded;
 pub mod training;
+pub mod unfinished;
 
 pub use audit::Audit;
 pub use folder::Folder;
@@ -64,4 +66,5 @@ pub use observer::Observer;
 pub use plan::{Plan, Settings};
 pub use record::record;
 pub use recorded::Recorded;
-pub use training::{Host, Training, Unfinished};
+pub use training::{Host, Training};
+pub use unfinished::Unfinished;

@@ -95,9 +95,15 @@ impl Plan {
             plan.set(&given.name, &given.text).map_err(|error| given.refused(error))?;
         }
         let steps = plan.schedule.steps;
-        let beyond = plan.schedule.digest_at.iter().find(|step| !(1..=steps).contains(*step));
-        if beyond.is_some()
-            && let Some(given) = settings.0.iter().find(|given| given.name == "digest-at")
+        let beyond = plan.schedule.digest_at.iter().any(|step| !(1..=steps).contains(step));
+        let file = |name| settings.given(name)?.source.as_ref().map(|(file, _)| file);
+        // A file does not know which steps the flags say.
+        let together = file("digest-at").is_none()
+            || file("digest-at") == file("steps")
+            || settings.given("steps").is_none();
+        if beyond
+            && together
+            && let Some(given) = settings.given("digest-at")
         {
             return Err(
                 given.refused(Error::usage("digest-at", format!("expected steps of the run, 1 to {steps}")))
@@ -206,7 +212,15 @@ impl Settings {
 
     /// The value that is given for `name`.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|given| given.name == name).map(|given| &given.text[..])
+        self.given(name).map(|given| &given.text[..])
+    }
+    /// The file, and its line, that it is given in.
+    pub fn source(&self, name: &str) -> Option<(&Path, usize)> {
+        self.given(name)?.source.as_ref().map(|(file, line)| (file.as_path(), *line))
+    }
+
+    fn given(&self, name: &str) -> Option<&Given> {
+        self.0.iter().find(|given| given.name == name)
     }
 
     /// These settings, and those of `file` where nothing is set.

@@ -1,6 +1,7 @@
 //! A run as its folder tells it, and its state after any step: what was not saved is trained again from the checkpoint before
 //! it. Uses `plan`, `manifest`, `folder` and `record`.
 
+use std::fmt::Display;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
@@ -150,23 +151,31 @@ impl Recorded {
     pub fn find_data(&self, folder: Option<&Path>) -> Result<Dataset, Error> {
         let typed = folder.unwrap_or(&self.plan.schedule.data);
         let first = Dataset::open(typed);
-        let before = self.manifest.as_ref().and_then(|manifest| manifest.run.data.as_deref());
-        let (Some(before), None) = (before, folder) else { return first };
-        match first {
-            Ok(data) if self.trained_on(&data).is_ok() => Ok(data),
-            first => match (Dataset::open(Path::new(before)), first) {
-                (Ok(data), first) if first.is_err() || self.trained_on(&data).is_ok() => Ok(data),
-                (_, Err(Error::Io { path, error })) => {
-                    let config = self.folder.config();
-                    let problem = format!(
-                        "{error} (from here, where {} says; {before}, where they were, cannot be read either)",
-                        config.display()
-                    );
-                    Err(Error::io(path, std::io::Error::new(error.kind(), problem)))
-                }
-                (_, first) => first,
-            },
+        if folder.is_some() || first.as_ref().is_ok_and(|data| self.trained_on(data).is_ok()) {
+            return first;
         }
+        let here = std::path::absolute(typed).unwrap_or_default();
+        let before = self.manifest.as_ref().and_then(|manifest| manifest.run.data.as_deref());
+        let before = before.map(Path::new).filter(|before| *before != here);
+        let then = before.map(Dataset::open).and_then(Result::ok);
+        if let Some(data) = then.filter(|data| first.is_err() || self.trained_on(data).is_ok()) {
+            return Ok(data);
+        }
+        let config = self.folder.config();
+        let elsewhere = before.map_or(String::new(), |before| {
+            format!("; the run's are not in {}, where they were, either", before.display())
+        });
+        let told = |problem: &dyn Display| {
+            format!(
+                "{problem} (as {} says, from here{elsewhere}; --data names another place)",
+                config.display()
+            )
+        };
+        first.map_err(|error| match error {
+            Error::Io { path, error } => Error::io(path, std::io::Error::new(error.kind(), told(&error))),
+            Error::Input { source, problem } => Error::input(source, told(&problem)),
+            other => other,
+        })
     }
 
     /// Refuses data that it has not trained on, as far as its manifest tells.
@@ -177,7 +186,10 @@ impl Recorded {
         match &self.manifest {
             Some(manifest) if manifest.run.data_digest != data.digest() => {
                 let (is, wanted) = (data.digest(), manifest.run.data_digest);
-                let problem = format!("its digest is {is}, the run's {wanted}");
+                let problem = format!(
+                    "not the data of {}: their digest is {is}, its data_digest {wanted}; --data names another place",
+                    self.name()
+                );
                 Err(Error::input(data.path().display().to_string(), problem))
             }
             _ => Ok(()),

@@ -5,18 +5,16 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use super::Observer;
-use super::folder::{Folder, Writer, read_checkpoint};
+use super::folder::{Folder, Writer};
 use super::log::{self, Entry, Timing};
 use super::manifest::{Manifest, Outcome, Session, Status, cpu, now};
-use super::plan::Plan;
+use super::plan::{Leaves, Plan};
 use super::record::{Owned, new_trainer, record};
-use super::recorded::{Named, Recorded};
+use super::unfinished::Unfinished;
 use crate::digest::Digest;
 use crate::error::Error;
 use crate::export::grid::Canvas;
-use crate::export::png;
-use crate::export::safetensors::{self, Checkpoint};
+use crate::export::safetensors;
 use crate::kernels::Isa;
 use crate::parallel::Team;
 use crate::trainer::StepStats;
@@ -53,98 +51,6 @@ pub struct End {
     pub canvas: Option<Canvas>,
 }
 
-/// An old run, held by this process, and the checkpoint that it goes on from.
-#[derive(Debug)]
-pub struct Unfinished {
-    writer: Writer,
-    run: Recorded,
-    /// None: from the start.
-    checkpoint: Option<Checkpoint>,
-    /// The step of its newest good checkpoint.
-    newest: u64,
-}
-
-impl Unfinished {
-    /// The run in the folder `path`, to go on from its newest good checkpoint; or RUN@STEP, to go on from the newest good one up
-    /// to that step; or the run that the checkpoint `path` belongs to, to go on from there. What is later stays until it is
-    /// made again.
-    ///
-    /// # Errors
-    /// [`Error::Input`] if it has checkpoints, but not a good one, or a log that no run leaves; [`Error::Usage`] if it has no
-    /// such step; as [`Writer::open`].
-    pub fn open(path: &Path, observer: &dyn Observer) -> Result<Unfinished, Error> {
-        let file = path.is_file() || path.extension().is_some_and(|extension| extension == "safetensors");
-        let (folder, last) = match Named::parse(path) {
-            Named::Step(run, step) => (run, step),
-            _ if file => {
-                read_checkpoint(path)?;
-                let whole = path.canonicalize().map_err(|error| Error::io(path, error))?;
-                (whole.parent().and_then(Path::parent).unwrap_or(&whole).to_path_buf(), u64::MAX)
-            }
-            _ => (path.to_path_buf(), u64::MAX),
-        };
-        let writer = Writer::open(&folder)?;
-        let run = Recorded::open(&folder)?;
-        if last < u64::MAX {
-            run.has_step(last)?;
-        }
-        let newest = run.folder.newest_checkpoint(u64::MAX, observer)?;
-        let at = newest.as_ref().map_or(0, |(_, checkpoint)| checkpoint.step);
-        let checkpoint = match newest {
-            _ if file => Some(read_checkpoint(path)?),
-            newest => whose_log_reaches(&run, last, newest, observer)?,
-        };
-        if checkpoint.is_none() && last == u64::MAX {
-            observer.note(&format!("{} has no checkpoint yet: from the start", folder.display()));
-        }
-        Ok(Unfinished { writer, run, checkpoint, newest: at })
-    }
-
-    /// The run as its folder tells it.
-    pub fn run(&self) -> &Recorded {
-        &self.run
-    }
-    /// The step that it goes on from.
-    pub fn step(&self) -> u64 {
-        self.checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.step)
-    }
-}
-
-/// The newest good checkpoint up to step `last` whose log says all that is before it; none means the start. `newest` is the
-/// run's newest good one.
-fn whose_log_reaches(
-    run: &Recorded,
-    last: u64,
-    newest: Option<(PathBuf, Checkpoint)>,
-    observer: &dyn Observer,
-) -> Result<Option<Checkpoint>, Error> {
-    let (folder, log) = (&run.folder, run.folder.log());
-    let entries = log::entries(&log)?;
-    let mut found = newest;
-    let mut lacking = None;
-    while let Some((file, checkpoint)) = found {
-        let step = checkpoint.step;
-        if step <= last {
-            match log::reaches(&entries, &log, &run.plan, step) {
-                Ok(()) => return Ok(Some(checkpoint)),
-                Err(error) => observer.note(&format!("passed over {}: {error}", file.display())),
-            }
-            lacking = lacking.or(Some(step));
-        }
-        let before = last.min(step.saturating_sub(1));
-        found = if step == 0 { None } else { folder.newest_checkpoint(before, &())? };
-    }
-    match lacking {
-        // As the newest one says it.
-        Some(step) => log::reaches(&entries, &log, &run.plan, step).map(|()| None),
-        // Damaged ones may still be worth something to somebody: they are not overwritten.
-        None if folder.newest_checkpoint(u64::MAX, &())?.is_none() && !folder.checkpoints()?.is_empty() => {
-            Err(Error::input(folder.path().display().to_string(), "none of its checkpoints is good"))
-        }
-        None => Ok(None),
-    }
-}
-
 /// A run that is being trained.
 #[derive(Debug)]
 pub struct Training<'a> {
@@ -155,8 +61,8 @@ pub struct Training<'a> {
     data: &'a Dataset,
     /// The step that it ends at: before the plan's last one where an older session has been further than that.
     until: u64,
-    /// The step of the newest checkpoint that the folder had.
-    newest: u64,
+    /// The newest good checkpoint that the folder had: step and state.
+    newest: Option<(u64, Digest)>,
     /// Whether an error has ended it: what the folder then lacks, only a resume can make again.
     failed: bool,
 }
@@ -171,7 +77,7 @@ impl<'a> Training<'a> {
         let trainer = new_trainer(&plan, data)?;
         let writer = Writer::create(path, &plan)?;
         let until = plan.schedule.steps;
-        Training::new((plan, until), writer, trainer, data, 0)
+        Training::new((plan, until), writer, trainer, data, None)
     }
 
     /// Goes on with an old run, whose settings are now those of `plan`. If it has been further than the plan's steps, it stays
@@ -192,16 +98,18 @@ impl<'a> Training<'a> {
             let problem = format!("{field} is {is} in this run, not {wanted}: it cannot go on");
             Err(Error::input(folder.path().display().to_string(), problem))
         };
-        if let Some(Manifest { run, .. }) = folder.read_manifest()? {
-            differs("bits_version", &run.bits_version, &BITS_VERSION)?;
-            differs("data_digest", &run.data_digest, &data.digest())?;
+        if let Some(Manifest { run: Outcome { bits_version, .. }, .. }) = folder.read_manifest()? {
+            differs("bits_version", &bits_version, &BITS_VERSION)?;
         }
+        run.trained_on(data)?;
         let before = run.plan;
         let config = checkpoint.as_ref().map_or(&before.config, |checkpoint| &checkpoint.config);
         for ((name, is), (_, wanted)) in config.pairs().zip(plan.config.pairs()) {
             differs(name, &is, &wanted)?;
         }
         let until = plan.schedule.steps;
+        let was_at = newest.map_or(0, |(step, _)| step);
+        plan.schedule.steps = until.max(was_at);
         if let Some(checkpoint) = checkpoint {
             differs("data_digest", &checkpoint.data_digest, &data.digest())?;
             if checkpoint.step > until {
@@ -209,9 +117,9 @@ impl<'a> Training<'a> {
                 return Err(Error::usage("steps", problem));
             }
             trainer.load(&checkpoint.state)?;
-            log_suffices(&before, &plan, checkpoint.step)?;
+            // What is not done again is as it was.
+            log_suffices(&before, &plan, if until < was_at { was_at } else { checkpoint.step })?;
         }
-        plan.schedule.steps = until.max(newest);
         let log = folder.log();
         log::reaches(&log::entries(&log)?, &log, &plan, trainer.steps_done())?;
         writer.write_config(&plan.text()?)?;
@@ -223,7 +131,7 @@ impl<'a> Training<'a> {
         writer: Writer,
         trainer: Owned<'a>,
         data: &'a Dataset,
-        newest: u64,
+        newest: Option<(u64, Digest)>,
     ) -> Result<Training<'a>, Error> {
         let sessions = writer.folder.read_manifest()?.map_or(Vec::new(), |manifest| manifest.sessions);
         let run = Outcome {
@@ -265,6 +173,10 @@ impl<'a> Training<'a> {
     pub fn until(&self) -> u64 {
         self.until
     }
+    /// The step of the newest checkpoint that older sessions have left.
+    pub fn was_at(&self) -> u64 {
+        self.newest.map_or(0, |(step, _)| step)
+    }
     /// Whether no other process can write into its folder: not every file system has locks.
     pub fn is_guarded(&self) -> bool {
         self.writer.is_guarded()
@@ -303,7 +215,8 @@ impl<'a> Training<'a> {
             threads: team.workers(),
             from_step: self.trainer.steps_done(),
         });
-        let log = log::Writer::open(self.folder().log(), &self.plan, self.trainer.steps_done(), self.newest)?;
+        let log =
+            log::Writer::open(self.folder().log(), &self.plan, self.trainer.steps_done(), self.was_at())?;
         self.writer.write_manifest(&self.manifest)?;
         match self.train(log, team, host) {
             Ok((status, canvas)) => Ok(End { status, digest: self.end(status)?, canvas }),
@@ -364,7 +277,11 @@ impl<'a> Training<'a> {
         steps_per_s: f64,
     ) -> Result<Option<Canvas>, Error> {
         let step = self.trainer.steps_done();
-        let leaves = self.plan.leaves(step, stopped);
+        let mut leaves = self.plan.leaves(step, stopped);
+        if step < self.was_at() {
+            // On the way to where the run has been a stop is no end: it leaves a checkpoint to go on from, and no line.
+            leaves = Leaves { checkpoint: leaves.checkpoint, ..self.plan.leaves(step, false) };
+        }
         let made = record(&mut self.trainer, team, stats, leaves)?;
         if let Some(entry) = made.entry {
             let timing = Timing { steps_per_s: (steps_per_s * 10.0).round() / 10.0 };
@@ -372,7 +289,7 @@ impl<'a> Training<'a> {
         }
         let at_end = step == self.plan.schedule.steps;
         let write_canvas = |when| match &made.canvas {
-            Some(canvas) if when => self.writer.write_canvas(step, &png::encode(canvas)?),
+            Some(canvas) if when => self.writer.write_canvas(step, canvas),
             _ => Ok(()),
         };
         write_canvas(!at_end)?;
@@ -391,6 +308,13 @@ impl<'a> Training<'a> {
         let run = &mut self.manifest.run;
         (run.status, run.steps_done) = (status, self.trainer.steps_done());
         run.state_digest = digest.as_ref().ok().copied();
+        if let (Status::Stopped, Some((newest, digest))) = (status, self.newest)
+            && run.steps_done < newest
+        {
+            // The run is where it has been.
+            let status = if newest == self.plan.schedule.steps { Status::Done } else { Status::Stopped };
+            (run.status, run.steps_done, run.state_digest) = (status, newest, Some(digest));
+        }
         if let Some(session) = self.manifest.sessions.last_mut() {
             session.ended = Some(now());
         }
@@ -401,20 +325,21 @@ impl<'a> Training<'a> {
 
 /// The log before `step` is written: `plan` cannot ask for more there than the settings before it did. A step that has a
 /// checkpoint has its line.
-fn log_suffices(before: &Plan, plan: &Plan, step: u64) -> Result<(), Error> {
+fn log_suffices(before_plan: &Plan, plan: &Plan, step: u64) -> Result<(), Error> {
     let more = |step: u64| {
-        let (before, now) = (before.leaves(step, false), plan.leaves(step, false));
+        let (before, now) = (before_plan.leaves(step, false), plan.leaves(step, false));
         now.entry && !before.entry || now.digest && !before.digest
     };
     let Some(without) = (1..step).find(|&step| more(step)) else { return Ok(()) };
-    let (now, before) = (&plan.schedule, &before.schedule);
+    let (now, before) = (&plan.schedule, &before_plan.schedule);
+    let divides = |every: u64| every != 0 && without.is_multiple_of(every);
     let (flag, asked, expected) = match () {
-        _ if now.report_every != before.report_every => (
+        _ if plan.reports(without) && !before_plan.reports(without) => (
             "report-every",
             now.report_every.to_string(),
             format!("{} as before, or a multiple of it", before.report_every),
         ),
-        _ if now.checkpoint_every != before.checkpoint_every => {
+        _ if divides(now.checkpoint_every) && !divides(before.checkpoint_every) => {
             let every = match before.checkpoint_every {
                 0 => "0".to_string(),
                 every => format!("{every} as before, a multiple of it, or 0"),

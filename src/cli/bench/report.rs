@@ -4,8 +4,7 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
-use crate::cli::machine;
-use crate::cli::terminal::grouped;
+use crate::cli::terminal::{counted, grouped};
 
 /// Two cores that pass a cache line to each other faster than this share a cache for it.
 const SHARED_CACHE_NS: f64 = 120.0;
@@ -219,7 +218,7 @@ impl Report {
                 run.efficiency.as_ref().map_or(String::new(), |s| spread(s, 2))
             ));
         }
-        line(format!("\nThe fastest: {}.", machine::counted(self.fastest)));
+        line(format!("\nThe fastest: {}.", counted(self.fastest as u64, "thread")));
         line(format!("\nOne thread; a copy moves {:.1} GB/s:\n", self.copy_gbyte_per_s));
         line("| phase | ms | of the step | GFLOP/s | limit | of its limit |".into());
         line("|---|---:|---:|---:|---|---:|".into());

@@ -1,0 +1,134 @@
+//! An old run and where it goes on. Uses `plan`, `log`, `folder` and `recorded`.
+
+use std::path::{Path, PathBuf};
+
+use super::Observer;
+use super::folder::{Folder, Writer, read_checkpoint};
+use super::log;
+use super::recorded::{Named, Recorded};
+use crate::digest::Digest;
+use crate::error::Error;
+use crate::export::safetensors::Checkpoint;
+
+/// An old run, held by this process, and the checkpoint that it goes on from.
+#[derive(Debug)]
+pub struct Unfinished {
+    pub(super) writer: Writer,
+    pub(super) run: Recorded,
+    /// None: from the start.
+    pub(super) checkpoint: Option<Checkpoint>,
+    /// Its newest good checkpoint: step and state.
+    pub(super) newest: Option<(u64, Digest)>,
+}
+
+impl Unfinished {
+    /// The run in the folder `path`, to go on from its newest good checkpoint; or RUN@STEP, to go on from the newest good one up
+    /// to that step; or the run that the checkpoint `path` belongs to, to go on from there. What is later stays until it is
+    /// made again.
+    ///
+    /// # Errors
+    /// [`Error::Input`] if it has checkpoints, but not a good one, or a log that no run leaves; [`Error::Usage`] if it has no
+    /// such step; as [`Writer::open`].
+    pub fn open(path: &Path, observer: &dyn Observer) -> Result<Unfinished, Error> {
+        let file = path.is_file() || path.extension().is_some_and(|extension| extension == "safetensors");
+        let (folder, last) = match Named::parse(path) {
+            Named::Step(run, step) => (run, Some(step)),
+            _ if file => {
+                read_checkpoint(path)?;
+                (run_of(path)?, None)
+            }
+            _ => (path.to_path_buf(), None),
+        };
+        let writer = Writer::open(&folder)?;
+        let run = Recorded::open(&folder)?;
+        last.map_or(Ok(()), |last| run.has_step(last))?;
+        let found = run.folder.newest_checkpoint(u64::MAX, observer)?;
+        let newest = found.as_ref().map(|(_, checkpoint)| (checkpoint.step, checkpoint.state_digest));
+        let checkpoint = match found {
+            _ if file => {
+                let checkpoint = read_checkpoint(path)?;
+                suits(&run, &checkpoint)?;
+                Some(checkpoint)
+            }
+            found => suitable(&run, last, found, observer)?,
+        };
+        if checkpoint.is_none() && last.is_none() {
+            observer.note(&format!("{} has no checkpoint yet: from the start", folder.display()));
+        }
+        Ok(Unfinished { writer, run, checkpoint, newest })
+    }
+
+    /// The run as its folder tells it.
+    pub fn run(&self) -> &Recorded {
+        &self.run
+    }
+    /// The step that it goes on from.
+    pub fn step(&self) -> u64 {
+        self.checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.step)
+    }
+}
+
+/// The folder of the run that a checkpoint belongs to; it may be reached by a link.
+fn run_of(checkpoint: &Path) -> Result<PathBuf, Error> {
+    let failed = |error| Error::io(checkpoint, error);
+    let here = std::path::absolute(checkpoint).map_err(failed)?;
+    let there = checkpoint.canonicalize().map_err(failed)?;
+    let run = |path: &Path| path.parent().and_then(Path::parent).unwrap_or(path).to_path_buf();
+    let [here, there] = [here, there].map(|path| run(&path));
+    Ok(if Folder::new(&here).config().exists() { here } else { there })
+}
+
+/// Whether the log says all that is before a checkpoint, and says it of this state.
+fn suits(run: &Recorded, checkpoint: &Checkpoint) -> Result<(), Error> {
+    let path = run.folder.log();
+    let entries = log::entries(&path)?;
+    log::reaches(&entries, &path, &run.plan, checkpoint.step)?;
+    match entries.get(&checkpoint.step).and_then(|entry| entry.digest) {
+        Some(digest) if digest != checkpoint.state_digest => {
+            let step = checkpoint.step;
+            let problem =
+                format!("the line of step {step} has another digest than the checkpoint of that step");
+            Err(Error::input(path.display().to_string(), problem))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The newest good checkpoint up to step `last` that the log suits; none means the start. `found` is the run's newest good one.
+fn suitable(
+    run: &Recorded,
+    last: Option<u64>,
+    mut found: Option<(PathBuf, Checkpoint)>,
+    observer: &dyn Observer,
+) -> Result<Option<Checkpoint>, Error> {
+    let folder = &run.folder;
+    let any = found.is_some();
+    let mut passed_over: Vec<(PathBuf, Error)> = Vec::new();
+    while let Some((file, checkpoint)) = found {
+        let step = checkpoint.step;
+        if last.is_none_or(|last| step <= last) {
+            match suits(run, &checkpoint) {
+                Ok(()) => {
+                    for (file, error) in passed_over {
+                        observer.note(&format!("passed over {}: {error}", file.display()));
+                    }
+                    return Ok(Some(checkpoint));
+                }
+                Err(error) => passed_over.push((file, error)),
+            }
+        }
+        found = match step.checked_sub(1) {
+            Some(before) => folder.newest_checkpoint(last.map_or(before, |last| last.min(before)), &())?,
+            None => None,
+        };
+    }
+    match passed_over.into_iter().next() {
+        // As the newest one says it.
+        Some((_, error)) => Err(error),
+        // Damaged ones may still be worth something to somebody: they are not overwritten.
+        None if !any && !folder.checkpoints()?.is_empty() => {
+            Err(Error::input(folder.path().display().to_string(), "none of its checkpoints is good"))
+        }
+        None => Ok(None),
+    }
+}
