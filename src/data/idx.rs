@@ -5,6 +5,7 @@ use crate::config::MAX_SIZE;
 use crate::error::{Error, Text};
 
 /// Magic number of a file of images: unsigned bytes (0x08) in three dimensions.
+#[cfg(feature = "std")]
 const IMAGES_MAGIC: u32 = 0x0000_0803;
 /// Bytes before the first pixel.
 pub const HEADER_BYTES: usize = 16;
