@@ -1,4 +1,4 @@
-//! Samples side by side on one canvas. Uses [`error`](crate::error) and [`memory`](crate::memory).
+//! Samples side by side on one canvas. Uses [`error`](crate::error) and `memory`.
 
 use crate::error::Error;
 use crate::memory;

@@ -89,7 +89,7 @@ impl Named {
 /// Trains up to `step`.
 ///
 /// # Errors
-/// As [`Trainer::run`].
+/// As [`Trainer::run`](crate::Trainer::run).
 pub fn forward(
     trainer: &mut Owned<'_>,
     step: u64,

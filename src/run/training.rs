@@ -190,7 +190,7 @@ impl<'a> Training<'a> {
     /// Trains to [`Training::until`], or to where `host` breaks off; called again, it goes on.
     ///
     /// # Errors
-    /// [`Error::Diverged`], [`Error::Io`], those of the host, and those of [`Trainer::run`]. The manifest says how it ended.
+    /// [`Error::Diverged`], [`Error::Io`], those of the host, and those of [`Trainer::run`](crate::Trainer::run). The manifest says how it ended.
     /// After an error the run can only be resumed from its folder.
     pub fn run(&mut self, team: &impl Team, host: &mut (impl Host + ?Sized)) -> Result<End, Error> {
         if self.failed {
