@@ -68,6 +68,7 @@
 //! - `self_check`: whether the kernels do
 //! - `export`: states, samples and pictures as files
 //! - `run`: a run that lives in a folder: training, resuming, checking, comparing
+//! - `evaluate`: what samples are worth
 //!
 //! The program (`src/main.rs` and `src/cli`) is a crate of its own over the public face of all that.
 
@@ -77,6 +78,8 @@ pub mod config;
 pub mod data;
 pub mod digest;
 pub mod error;
+#[cfg(feature = "run")]
+pub mod evaluate;
 #[cfg(feature = "std")]
 pub mod export;
 #[cfg(feature = "std")]

@@ -27,7 +27,7 @@ pub struct Diff {
 impl Diff {
     /// Prints what differs; the exit code: 0 if nothing does, else 1.
     pub fn run(self) -> Result<u8, Error> {
-        let progress = Progress::of("recomputed");
+        let progress = Progress::of("steps recomputed");
         let mut tell = |finding: Finding| progress.suspend(|| print(&format!("{finding}\n")));
         let same = match (Named::parse(&self.a), Named::parse(&self.b)) {
             (Named::Run(a), Named::Run(b)) => {

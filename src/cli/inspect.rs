@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use duel::Error;
+use duel::evaluate::Evaluation;
 use duel::export::safetensors::Checkpoint;
 use duel::run::{Folder, Status, log};
 
@@ -70,7 +71,22 @@ fn describe_run(folder: &Folder) -> Result<String, Error> {
     if let Some(last) = last {
         line(&mut text, "last logged", &last);
     }
-    if let Some((path, checkpoint)) = folder.newest_checkpoint(u64::MAX, &Progress::of("recomputed"))? {
+    if let Ok(text_of) = std::fs::read(folder.evaluation())
+        && let Ok(Evaluation { step, report, .. }) = serde_json::from_slice(&text_of)
+    {
+        let parzen = report.parzen;
+        let figures = format!(
+            "step {}: Parzen {:.1} ± {:.1} nats, precision {:.3}, recall {:.3}, coverage {:.3}",
+            grouped(step),
+            parzen.nats,
+            parzen.standard_error,
+            report.precision,
+            report.recall,
+            report.coverage
+        );
+        line(&mut text, "evaluated", &figures);
+    }
+    if let Some((path, checkpoint)) = folder.newest_checkpoint(u64::MAX, &Progress::of("steps recomputed"))? {
         line(&mut text, "newest good", &path.display().to_string());
         text += &describe(&checkpoint);
     }

@@ -11,6 +11,7 @@ macro_rules! note {
 
 mod bench;
 mod diff;
+mod evaluate;
 mod export;
 mod inspect;
 mod machine;
@@ -44,6 +45,8 @@ enum Command {
     Sample(sample::Sample),
     /// Checks this machine, or a run, against the bits that they should have.
     Verify(verify::Verify),
+    /// Says what a generator's samples are worth, against real images.
+    Evaluate(evaluate::Evaluate),
     /// Says whether two runs or states are the same, and where they are not.
     Diff(diff::Diff),
     /// Times steps on this machine, against the peak of its cores.
@@ -91,6 +94,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Train(train) => train.run(),
         Command::Sample(sample) => sample.run(),
         Command::Verify(verify) => verify.run().map(|()| 0),
+        Command::Evaluate(evaluate) => evaluate.run().map(|()| 0),
         Command::Diff(diff) => diff.run(),
         Command::Bench(bench) => bench.run().map(|()| 0),
         Command::Inspect(inspect) => inspect.run().map(|()| 0),

@@ -34,7 +34,7 @@ impl Replay {
 
     /// The state that `argument` names, and its name for people.
     pub fn state(&self, argument: &Path) -> Result<(String, Checkpoint), Error> {
-        let (named, progress) = (Named::parse(argument), Progress::of("recomputed"));
+        let (named, progress) = (Named::parse(argument), Progress::of("steps recomputed"));
         let Named::Step(..) = named else { return named.state(None, Isa::best(), &Serial, &progress) };
         let (isa, pool) = (self.machine.isa()?, self.machine.pool()?);
         pool.install(|| named.state(self.data.as_deref(), isa, &Rayon, &progress))

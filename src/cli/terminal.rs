@@ -45,8 +45,8 @@ pub fn shell_word(path: &Path) -> String {
 #[derive(Debug)]
 pub struct Progress {
     bar: ProgressBar,
-    /// What is done with a step.
-    verb: &'static str,
+    /// What is counted, and what is done with it.
+    what: &'static str,
     since: Mutex<Since>,
 }
 
@@ -59,15 +59,15 @@ struct Since {
 }
 
 impl Progress {
-    /// Steps that are trained, or `recomputed`; [`Observer::begin`] says how many.
-    pub fn of(verb: &'static str) -> Progress {
+    /// `steps trained`, `images compared`; [`Observer::begin`] says how many.
+    pub fn of(what: &'static str) -> Progress {
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
         bar.set_style(
             ProgressStyle::with_template("{bar:30} {human_pos}/{human_len} · {per_sec} · {eta} left {msg}")
                 .expect("the template is fixed"),
         );
         let now = Instant::now();
-        Progress { bar, verb, since: Mutex::new(Since { started: now, step: 0, noted: now }) }
+        Progress { bar, what, since: Mutex::new(Since { started: now, step: 0, noted: now }) }
     }
 
     /// So many steps, of which `from` are done.
@@ -102,7 +102,7 @@ impl Progress {
             let rate = (done - since.step) as f64 / since.started.elapsed().as_secs_f64();
             let left = all.saturating_sub(done) as f64 / rate;
             let (done, all) = (grouped(done), grouped(all));
-            note!("{done} of {all} steps {} · {rate:.0} steps/s · {left:.0} s left", self.verb);
+            note!("{done} of {all} {} · {rate:.0}/s · {left:.0} s left", self.what);
         }
     }
 

@@ -61,7 +61,7 @@ impl Train {
         }
         let default = Folder::default_of(plan.config.seed);
         let path = if auto { self.out.as_deref().unwrap_or(&default) } else { &resume };
-        let old = Unfinished::open(path, &Progress::of("trained"))?;
+        let old = Unfinished::open(path, &Progress::of("steps trained"))?;
         let folder = settings.get("data").map(PathBuf::from);
         let plan = Plan::new(&settings.or(old.run().settings.clone()))?;
         let data = old.run().find_data(folder.as_deref());
@@ -98,7 +98,7 @@ fn train(mut training: Training<'_>, data: &Dataset, isa: Isa, machine: &Machine
             grouped(until)
         );
     }
-    let (progress, signals, started) = (Progress::of("trained"), Signals::listen()?, Instant::now());
+    let (progress, signals, started) = (Progress::of("steps trained"), Signals::listen()?, Instant::now());
     progress.start(from, until);
     let mut host = Person { progress, signals, unheard: None };
     let end = pool.install(|| training.run(&Rayon, &mut host))?;

@@ -142,7 +142,7 @@ impl Verify {
         if count == Some(0) {
             return Err(Error::usage("--sample", "expected 1 or more"));
         }
-        let (run, progress) = (Recorded::open(path)?, Progress::of("recomputed"));
+        let (run, progress) = (Recorded::open(path)?, Progress::of("steps recomputed"));
         let (isa, pool) = (self.replay.machine.isa()?, self.replay.machine.pool()?);
         let data = run.find_data(self.replay.data.as_deref())?;
         let audit = Audit::new(&run, data, &progress)?;
@@ -190,7 +190,7 @@ impl Verify {
         trainer.set_isa(isa);
         let pool = self.replay.machine.pool_for(&trainer)?;
         note!("The default run on {}", machine::described(&trainer, &pool));
-        let progress = Progress::of("recomputed");
+        let progress = Progress::of("steps recomputed");
         progress.start(0, Schedule::default().steps);
         for (step, expected) in golden::DEFAULT_RUN {
             let what = format!("default run, step {}", grouped(step));

@@ -214,6 +214,10 @@ impl<'a> Images<'a> {
     pub fn image(self, i: usize) -> &'a [u8] {
         &self.pixels[i * self.size()..(i + 1) * self.size()]
     }
+    /// The first `count` images, or all.
+    pub fn take(self, count: usize) -> Images<'a> {
+        Images { pixels: &self.pixels[..count.min(self.count()) * self.size()], ..self }
+    }
     /// The images from `first` on.
     pub fn skip(self, first: usize) -> Images<'a> {
         Images { pixels: &self.pixels[first.min(self.count()) * self.size()..], ..self }

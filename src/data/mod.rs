@@ -4,6 +4,7 @@
 //! - [`idx`]: the format of MNIST
 //! - `gzip`: bytes that may be compressed
 //! - `dataset`: images from a folder, a file or memory
+//! - `labels`: what the images are of, and images for tests
 //! - [`batches`]: which images a step sees
 
 pub mod batches;
@@ -12,6 +13,8 @@ mod dataset;
 #[cfg(feature = "std")]
 pub mod gzip;
 pub mod idx;
+#[cfg(feature = "std")]
+pub mod labels;
 
 #[cfg(feature = "std")]
 pub use dataset::Dataset;

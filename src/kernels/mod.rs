@@ -19,6 +19,7 @@
 //! - [`gemm`]: products of matrices
 //! - [`dense`]: what a dense layer is beside its products
 //! - [`adam`]: Adam's update
+//! - `dots`: exact dot products of bytes
 //! - [`peak`]: the roof of a CPU
 //! - `cases`: every kernel with operands, for tests
 
@@ -32,6 +33,8 @@ pub mod adam;
 #[doc(hidden)]
 pub mod cases;
 pub mod dense;
+#[cfg(feature = "run")]
+pub mod dots;
 pub mod float_mode;
 pub mod gemm;
 pub mod isa;

@@ -44,6 +44,10 @@ impl Folder {
     pub fn log(&self) -> PathBuf {
         self.0.join("metrics.jsonl")
     }
+    /// What its newest samples were worth, when that was asked last.
+    pub fn evaluation(&self) -> PathBuf {
+        self.0.join("evaluation.json")
+    }
     fn lock(&self) -> PathBuf {
         self.0.join("run.lock")
     }
