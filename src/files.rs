@@ -8,6 +8,27 @@ use std::path::{Path, PathBuf};
 
 use crate::error::Error;
 
+/// The bytes of a regular file: a pipe under its name would be waited for.
+///
+/// # Errors
+/// The operating system's, and if it is none.
+pub fn read(path: &Path) -> std::io::Result<Vec<u8>> {
+    regular(path)?;
+    fs::read(path)
+}
+
+/// Refuses what is neither a file nor a folder.
+///
+/// # Errors
+/// The operating system's, and if it is none.
+pub fn regular(path: &Path) -> std::io::Result<()> {
+    let kind = fs::metadata(path)?.file_type();
+    if kind.is_file() || kind.is_dir() {
+        return Ok(());
+    }
+    Err(std::io::Error::new(ErrorKind::InvalidInput, "not a regular file"))
+}
+
 /// What is in a folder, by whole paths. (The standard library panics where a folder cannot be closed, as on a network that is
 /// gone.)
 ///

@@ -71,7 +71,7 @@ fn describe_run(folder: &Folder) -> Result<String, Error> {
     if let Some(last) = last {
         line(&mut text, "last logged", &last);
     }
-    if let Ok(text_of) = std::fs::read(folder.evaluation())
+    if let Ok(text_of) = duel::files::read(&folder.evaluation())
         && let Ok(Evaluation { step, report, .. }) = serde_json::from_slice(&text_of)
     {
         let parzen = report.parzen;

@@ -78,7 +78,8 @@ pub fn pool(threads: usize) -> Result<Pool, Error> {
     if threads == 1 {
         return Ok(Pool(None));
     }
-    let pool = ThreadPoolBuilder::new().num_threads(threads).build();
+    // Whatever RUST_MIN_STACK says.
+    let pool = ThreadPoolBuilder::new().num_threads(threads).stack_size(2 << 20).build();
     let pool = pool.map(|pool| Pool(Some(pool))).map_err(|error| {
         Error::environment(format!("cannot start {}: {error}", counted(threads as u64, "thread")))
     })?;

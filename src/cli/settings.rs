@@ -19,6 +19,7 @@ impl Args for Flags {
                 .value_name(about.placeholder)
                 .value_parser(value_parser!(OsString))
                 .allow_negative_numbers(true)
+                .allow_hyphen_values(about.kind == Kind::Float)
                 .action(if about.kind == Kind::Integers { ArgAction::Append } else { ArgAction::Set })
                 .help(format!("{}{default}", about.help))
         });

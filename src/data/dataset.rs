@@ -70,7 +70,10 @@ impl Dataset {
         }
         let length = about.is_file().then_some(about.len());
         let data = Self::from_reader(BufReader::with_capacity(1 << 16, file), length, path)?;
-        Ok(Dataset { path: std::path::absolute(path).unwrap_or(data.path), ..data })
+        // Of the folder, because a link to a file may have its labels beside it.
+        let folder = files::parent(path).canonicalize().ok();
+        let path = folder.and_then(|folder| Some(folder.join(path.file_name()?)));
+        Ok(Dataset { path: path.unwrap_or(data.path), ..data })
     }
 
     /// Reads an image file, plain or gzip, of `length` bytes, if that is known; `name` names it in errors. Takes no more memory

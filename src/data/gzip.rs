@@ -15,7 +15,7 @@ pub const LARGEST_RATIO: u64 = 1_032;
 /// Those of `bytes`.
 pub fn reader<'a>(mut bytes: impl BufRead + 'a) -> Result<Box<dyn Read + 'a>> {
     if bytes.fill_buf()?.starts_with(&MAGIC) {
-        Ok(Box::new(Members(Some(GzDecoder::new(bytes)))))
+        Ok(Box::new(Members { member: Some(GzDecoder::new(bytes)), later: false }))
     } else {
         Ok(Box::new(bytes))
     }
@@ -23,16 +23,29 @@ pub fn reader<'a>(mut bytes: impl BufRead + 'a) -> Result<Box<dyn Read + 'a>> {
 
 /// The members of a gzip file, one after the other; none when all are read. (`flate2`'s own reader of several members takes
 /// the zeros of a tape or a block device after the last one for a damaged member; gzip, Python and libarchive do not.)
-struct Members<R>(Option<GzDecoder<R>>);
+struct Members<R> {
+    member: Option<GzDecoder<R>>,
+    /// Whether it is not the first.
+    later: bool,
+}
+
+/// What follows the data is no gzip.
+fn others() -> Error {
+    Error::new(ErrorKind::InvalidData, "other bytes follow the end of the gzip data")
+}
 
 impl<R: BufRead> Read for Members<R> {
     fn read(&mut self, to: &mut [u8]) -> Result<usize> {
-        while let Some(member) = &mut self.0 {
-            let read = member.read(to)?;
+        while let Some(member) = &mut self.member {
+            let read = match member.read(to) {
+                Err(_) if self.later && member.header().is_none() => return Err(others()),
+                read => read?,
+            };
             if read > 0 || to.is_empty() {
                 return Ok(read);
             }
-            self.0 = self.0.take().map(|member| next(member.into_inner())).transpose()?.flatten();
+            self.member = self.member.take().map(|member| next(member.into_inner())).transpose()?.flatten();
+            self.later = true;
         }
         Ok(0)
     }
@@ -51,12 +64,7 @@ fn next<R: BufRead>(mut bytes: R) -> Result<Option<GzDecoder<R>>> {
                 return Ok(Some(GzDecoder::new(bytes)));
             }
             _ if zeros > 0 => bytes.consume(zeros),
-            _ => {
-                return Err(Error::new(
-                    ErrorKind::InvalidData,
-                    "other bytes follow the end of the gzip data",
-                ));
-            }
+            _ => return Err(others()),
         }
     }
 }

@@ -54,7 +54,7 @@ fn looks(bytes: &[u8]) -> Option<&'static str> {
         [] => "empty",
         [0, 0, 8, 1, ..] => "IDX labels: the images are in another file",
         [0, 0, 8, 2, ..] => "IDX bytes in 2 dimensions: the header must give images, rows and columns",
-        [0, 0, 8, 3, ..] => "cut off within the 16 bytes of its header",
+        [0, 0, 8, 3, ..] => "IDX images, cut off within the 16 bytes of their header",
         [0, 0, 8, _, ..] => "IDX bytes in another number of dimensions than 3 (images, rows, columns)",
         [0, 0, 9, ..] => "IDX of signed bytes",
         [0, 0, 0xB, ..] => "IDX of 16-bit integers",
@@ -82,7 +82,7 @@ pub(super) fn no_images(bytes: &[u8], zipped: bool) -> Option<Text> {
     let text = match bytes.first_chunk() {
         None if bytes.is_empty() && !zipped => "empty, expected IDX images".to_string(),
         None if bytes.is_empty() => format!("{not} nothing"),
-        _ if bytes.starts_with(b"\x1F\x8B") => looks.to_string(),
+        _ if bytes.starts_with(b"\x1F\x8B") || bytes.starts_with(&[0, 0, 8, 3]) => looks.to_string(),
         Some(magic) if looks.starts_with("IDX") || bytes.starts_with(&[0; 2]) => {
             let magic = u32::from_be_bytes(*magic);
             format!("{not} {looks} (magic 0x{magic:08X}, expected 0x{IMAGES_MAGIC:08X})")
@@ -99,14 +99,23 @@ fn no_images(bytes: &[u8], _: bool) -> Option<Text> {
     looks(bytes)
 }
 
+/// What is wrong with a file that begins like this, which is none of labels.
+#[cfg(feature = "std")]
+pub(super) fn no_labels(bytes: &[u8]) -> String {
+    let looks = looks(bytes).unwrap_or("IDX images: the labels are in another file");
+    let begin = bytes[..bytes.len().min(24)].escape_ascii();
+    format!("not IDX labels (magic 0x00000801), but {looks} (it begins with \"{begin}\")")
+}
+
 /// What is wrong with the sizes of these images.
 #[cfg(feature = "std")]
 fn bad_sizes([count, height, width]: [u32; 3]) -> Text {
     let swapped = height.swap_bytes() as u64 * width.swap_bytes() as u64;
     let little = (1..=MAX_SIZE as u64).contains(&swapped);
+    let images = if count == 1 { "image" } else { "images" };
     let hint = if little { "; are its sizes little-endian? IDX is big-endian" } else { "" };
     format!(
-        "its header says {count} images of {height} × {width}: expected images of 1 to 65536 pixels{hint}"
+        "its header says {count} {images} of {height} × {width}: expected images of 1 to 65536 pixels{hint}"
     )
     .into()
 }

@@ -1,4 +1,4 @@
-//! Labels in the format of MNIST, a byte per image. Uses `gzip` and `dataset`.
+//! Labels in the format of MNIST, a byte per image. Uses `idx`, `gzip` and `dataset`.
 
 use std::fs::File;
 use std::io::{BufReader, ErrorKind, Read};
@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 
 use super::Dataset;
 use super::gzip;
+use super::idx::{TELLING_BYTES, no_labels};
 use crate::error::Error;
 use crate::memory;
 
 /// Magic number of a file of labels: unsigned bytes (0x08) in one dimension.
-const MAGIC: u32 = 0x0000_0801;
+const MAGIC: [u8; 4] = [0, 0, 8, 1];
 
 /// The labels of a data set.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,13 +48,13 @@ impl Labels {
         let bad = |problem: String| Err(Error::input(path.display().to_string(), problem));
         let file = File::open(path).map_err(failed)?;
         let mut reader = gzip::reader(BufReader::new(file)).map_err(failed)?;
-        let mut head = [0; 8];
-        reader.read_exact(&mut head).map_err(failed)?;
-        let [magic, labels] = [&head[..4], &head[4..]]
-            .map(|word| word.iter().fold(0, |word: u32, &byte| word << 8 | byte as u32));
-        if magic != MAGIC {
-            return bad(format!("not IDX labels: magic 0x{magic:08X}, expected 0x{MAGIC:08X}"));
-        }
+        let mut head = Vec::with_capacity(TELLING_BYTES);
+        reader.by_ref().take(8).read_to_end(&mut head).map_err(failed)?;
+        let Some(labels) = head.strip_prefix(&MAGIC).and_then(|rest| rest.first_chunk()) else {
+            let _ = reader.take((TELLING_BYTES - 8) as u64).read_to_end(&mut head);
+            return bad(no_labels(&head));
+        };
+        let labels = u32::from_be_bytes(*labels);
         if labels as usize != count {
             return bad(format!("has {labels} labels, expected one for each of the {count} images"));
         }

@@ -6,7 +6,6 @@
 //! compared. Uses `plan`, `log`, `manifest`, `folder`, `record`, `recorded`.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::ops::ControlFlow;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -23,6 +22,7 @@ use super::recorded::Recorded;
 use crate::digest::Digest;
 use crate::error::Error;
 use crate::export::png;
+use crate::files;
 use crate::kernels::Isa;
 use crate::parallel::{Rayon, Serial, Team};
 use crate::rng::{Purpose, Stream};
@@ -413,7 +413,7 @@ impl<'a> Audit<'a> {
     /// The bytes of the canvas of `step`; that it is missing is a problem, unless it may have been lost with the process.
     fn canvas(&self, step: u64, should: Leaves) -> Result<Option<Vec<u8>>, Error> {
         let path = self.run.folder.canvas(step);
-        match fs::read(&path) {
+        match files::read(&path) {
             Ok(bytes) => Ok(Some(bytes)),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 let saved = self.checkpoints.last_key_value().map_or(0, |(last, _)| *last);

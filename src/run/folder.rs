@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::export::grid::Canvas;
 use crate::export::png;
 use crate::export::safetensors::Checkpoint;
-use crate::files::{is_unfinished, list, parent, sync_folder, write_whole};
+use crate::files::{is_unfinished, list, parent, read, regular, sync_folder, write_whole};
 
 /// The folder of a run, to be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,8 +74,8 @@ impl Folder {
             Err(_) => folder.exists(),
         };
         let config = || {
-            let ours = Settings::read(&self.config()).and_then(|settings| Plan::new(&settings)?.text());
-            fs::read_to_string(self.config()).ok() != ours.ok()
+            let ours = self.read_settings().and_then(|settings| Plan::new(&settings)?.text());
+            read(&self.config()).ok() != ours.ok().map(String::into_bytes)
         };
         let manifest = || match self.read_manifest() {
             Ok(manifest) => manifest.is_some_and(|manifest| {
@@ -97,7 +97,8 @@ impl Folder {
 
     /// Whether a process writes there now; none where the file system has no locks.
     pub fn is_held(&self) -> Option<bool> {
-        let Ok(lock) = File::open(self.lock()) else { return Some(false) };
+        let lock = regular(&self.lock()).and_then(|()| File::open(self.lock()));
+        let Ok(lock) = lock else { return Some(false) };
         match lock.try_lock_shared() {
             Ok(()) => Some(false),
             Err(TryLockError::WouldBlock) => Some(true),
@@ -111,7 +112,7 @@ impl Folder {
     /// [`Error::Io`] if it cannot be read, [`Error::Input`] if it is malformed.
     pub fn read_manifest(&self) -> Result<Option<Manifest>, Error> {
         let path = self.manifest();
-        match fs::read(&path) {
+        match read(&path) {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(Error::io(path, error)),
             Ok(bytes) => serde_json::from_slice(bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&bytes))
@@ -129,6 +130,7 @@ impl Folder {
             let problem = "no run is there: it has no config.toml";
             return Err(Error::io(&self.0, std::io::Error::new(ErrorKind::NotFound, problem)));
         }
+        regular(&self.config()).map_err(|error| Error::io(self.config(), error))?;
         Settings::read(&self.config())
     }
 
@@ -189,7 +191,7 @@ fn checkpoint_name(step: u64) -> String {
 /// # Errors
 /// [`Error::Io`] if it cannot be read, [`Error::Input`] if it is damaged or holds another step.
 pub fn read_checkpoint(path: &Path) -> Result<Checkpoint, Error> {
-    let bytes = fs::read(path).map_err(|error| Error::io(path, error))?;
+    let bytes = read(path).map_err(|error| Error::io(path, error))?;
     let source = path.display().to_string();
     let checkpoint = Checkpoint::decode(&bytes, &source)?;
     let of_a_run = parent(path).file_name().is_some_and(|name| name == "checkpoints");
@@ -306,6 +308,9 @@ impl Writer {
     fn hold(folder: Folder) -> Result<Writer, Error> {
         let path = folder.lock();
         let failed = |error| Error::io(&path, error);
+        if path.exists() {
+            regular(&path).map_err(failed)?;
+        }
         let mut lock = File::options()
             .create(true)
             .truncate(false)

@@ -2,7 +2,7 @@
 //! `sed 's/,"timing".*//'` of two runs can be compared byte by byte. Uses `plan`.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::plan::Plan;
 use crate::digest::Digest;
 use crate::error::Error;
-use crate::files::write_whole;
+use crate::files::{self, write_whole};
 
 /// What the log says about a step.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -91,7 +91,7 @@ pub enum Row {
 /// # Errors
 /// [`Error::Io`] if it is not there, or cannot be read.
 pub fn read(path: &Path) -> Result<Vec<(usize, Row)>, Error> {
-    let bytes = fs::read(path).map_err(|error| Error::io(path, error))?;
+    let bytes = files::read(path).map_err(|error| Error::io(path, error))?;
     let text = String::from_utf8_lossy(&bytes);
     let lines = text.strip_prefix('\u{FEFF}').unwrap_or(&text).split_inclusive('\n').enumerate();
     let rows = lines.filter(|(_, line)| !line.trim().is_empty()).map(|(i, line)| {
@@ -187,7 +187,7 @@ impl Writer {
         reaches(&entries, &path, plan, step)?;
         let kept = entries.into_values().filter_map(|entry| kept(entry, plan, step.max(newest)));
         let kept: BTreeMap<u64, Entry> = kept.map(|entry| (entry.step, entry)).collect();
-        if fs::read(&path).unwrap_or_default() != text(&kept).as_bytes() {
+        if files::read(&path).unwrap_or_default() != text(&kept).as_bytes() {
             rewrite(&path, &kept)?;
         }
         let file = append(&path)?;

@@ -1,6 +1,7 @@
 //! Training in a folder: a new run, or an old one from where it stands. What lasts is written after each step that leaves
 //! something behind; the steps between are one run of the trainer. Uses everything above it.
 
+use std::io::ErrorKind;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -119,6 +120,14 @@ impl<'a> Training<'a> {
             trainer.load(&checkpoint.state)?;
             // What is not done again is as it was.
             log_suffices(&before, &plan, if until < was_at { was_at } else { checkpoint.step })?;
+        }
+        let way = folder.checkpoints()?.into_iter().chain([(until, folder.canvas(until))]);
+        let mut way = way.filter(|(step, _)| (trainer.steps_done() + 1..=until).contains(step));
+        if let Some((_, path)) =
+            way.find(|(step, path)| path.is_dir() && (*step == until || plan.leaves(*step, false).checkpoint))
+        {
+            let problem = "a folder is in the way of what will be written there, expected it to be removed";
+            return Err(Error::io(path, std::io::Error::new(ErrorKind::IsADirectory, problem)));
         }
         let log = folder.log();
         log::reaches(&log::entries(&log)?, &log, &plan, trainer.steps_done())?;
