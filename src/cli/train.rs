@@ -38,6 +38,8 @@ pub struct Train {
 impl Train {
     /// Trains, and returns the exit code: 0, or that of the signal that stopped it.
     pub fn run(self) -> Result<u8, Error> {
+        // From the start: a signal that comes while the data are read stops the run after its first step.
+        let signals = Signals::listen()?;
         let isa = self.machine.isa()?;
         self.machine.threads()?;
         let mut settings = self.settings.0;
@@ -52,7 +54,8 @@ impl Train {
                 }
                 None => where_data_are(error),
             })?;
-            return train(Training::create(self.out.as_deref(), plan, &data)?, &data, isa, &self.machine);
+            let training = Training::create(self.out.as_deref(), plan, &data)?;
+            return train(training, &data, isa, &self.machine, signals);
         };
         let auto = resume == Path::new("auto");
         if !auto && self.out.is_some() {
@@ -66,12 +69,18 @@ impl Train {
         let plan = Plan::new(&settings.or(old.run().settings.clone()))?;
         let data = old.run().find_data(folder.as_deref());
         let data = if folder.is_some() { data.map_err(where_data_are)? } else { data? };
-        train(Training::resume(old, plan, &data)?, &data, isa, &self.machine)
+        train(Training::resume(old, plan, &data)?, &data, isa, &self.machine, signals)
     }
 }
 
 /// Trains from where `training` is.
-fn train(mut training: Training<'_>, data: &Dataset, isa: Isa, machine: &Machine) -> Result<u8, Error> {
+fn train(
+    mut training: Training<'_>,
+    data: &Dataset,
+    isa: Isa,
+    machine: &Machine,
+    signals: Signals,
+) -> Result<u8, Error> {
     training.set_isa(isa);
     let pool = &machine.pool_for(training.trainer())?;
     let (from, plan) = (training.trainer().steps_done(), training.plan().clone());
@@ -98,7 +107,7 @@ fn train(mut training: Training<'_>, data: &Dataset, isa: Isa, machine: &Machine
             grouped(until)
         );
     }
-    let (progress, signals, started) = (Progress::of("steps trained"), Signals::listen()?, Instant::now());
+    let (progress, started) = (Progress::of("steps trained"), Instant::now());
     progress.start(from, until);
     let mut host = Person { progress, signals, unheard: None };
     let end = pool.install(|| training.run(&Rayon, &mut host))?;
