@@ -83,17 +83,15 @@ impl Evaluate {
             ));
         }
         let size = checkpoint.height * checkpoint.width;
-        let mut bytes = Vec::new();
+        let mut bytes = memory::filled(if self.real { 0 } else { SAMPLES * size }, 0, "samples")?;
         let samples = if self.real {
             rest.take(SAMPLES)
         } else {
-            bytes = memory::filled(SAMPLES * size, 0, "samples")?;
             let mut sampler = checkpoint.sampler()?;
             sampler.set_isa(isa);
             pool.install(|| sampler.sample(&Rayon, self.seed, 0, &mut bytes))?;
             Images::new(&bytes, checkpoint.height, checkpoint.width)?
         };
-        let _ = &bytes;
         let progress = Progress::of("images compared");
         let sets = Sets { samples, real, held_out, train, labels };
         let report = pool.install(|| evaluate(&sets, &progress))?;

@@ -29,6 +29,7 @@
 //! metrics.jsonl    a line of losses, mean probabilities and digests per logged step, the timing last
 //! samples/         step_00002000.png, …
 //! checkpoints/     step_00002000.safetensors, …
+//! evaluation.json  what its samples were worth, when that was asked last
 //! run.lock         held by the one process that writes there
 //! ```
 //!

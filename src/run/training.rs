@@ -44,7 +44,7 @@ impl Host for () {}
 /// How a session ended.
 #[derive(Clone, Debug)]
 pub struct End {
-    /// Done, or stopped by the host.
+    /// Done; or stopped by the host, or at [`Training::until`] before the run's last step.
     pub status: Status,
     /// The digest of the state.
     pub digest: Digest,
