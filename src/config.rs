@@ -1,7 +1,6 @@
 //! Every size and hyperparameter that the bits of a run depend on. Uses [`error`](crate::error) and
 //! [`settings`](mod@crate::settings).
 
-#[cfg(feature = "std")]
 use crate::error::Error;
 use crate::settings::settings;
 
@@ -14,6 +13,19 @@ pub const MAX_STEPS: u64 = 1 << 47;
 /// The smallest ε, 2⁻⁴⁰: below it √v + ε could vanish beside a flushed v, and the update would leave the proof of
 /// finiteness.
 const LEAST_EPSILON: f32 = f32::from_bits((127 - 40) << 23);
+
+/// What the presets differ in.
+macro_rules! family {
+    ($labels:literal, $pack:literal, $average:literal, $hidden:literal) => {
+        [
+            ("labels", $labels),
+            ("pack", $pack),
+            ("average", $average),
+            ("generator-hidden", $hidden),
+            ("discriminator-hidden", $hidden),
+        ]
+    };
+}
 
 settings! {
     /// The settings of a run that its bits depend on. The defaults are the tutorial's.
@@ -38,10 +50,49 @@ settings! {
         beta2: f32 = 0.999, "X", 0.0..1.0, "expected 0 or above and below 1";
         /// Adam's epsilon
         epsilon: f32 = 1e-8, "X", LEAST_EPSILON..=1.0, "expected 2^-40 (9.1e-13) to 1";
+        /// Give both networks the class of each image, from the labels beside the images: a conditional GAN
+        labels: bool = false, "true|false", .., "expected true or false";
+        /// Images that the discriminator judges side by side: several, and it sees when they are all alike
+        pack: usize = 1, "P", [1, 2, 4], "expected 1, 2 or 4";
+        /// How much of an average of the generator's parameters each step keeps: 0.999 smooths their last thousand; 0: no average
+        average: f32 = 0.0, "A", 0.0..1.0, "expected 0 or above and below 1";
         /// Images held out at the start of the data set
         validation: usize = 5_000, "N", .., "expected a number, 0 or above";
         /// Seed of all randomness
         seed: u64 = 42, "S", .., "expected 0 to 18446744073709551615";
+    }
+}
+
+/// Settings under a name: of each family of runs that digests are published of.
+#[derive(Clone, Copy, Debug)]
+pub struct Preset {
+    /// The name.
+    pub name: &'static str,
+    /// Names and values.
+    pub settings: &'static [(&'static str, &'static str)],
+}
+
+/// The named settings. Each decides all that they differ in.
+pub const PRESETS: [Preset; 4] = [
+    Preset { name: "tutorial", settings: &family!("false", "1", "0", "256") },
+    Preset { name: "labelled", settings: &family!("true", "1", "0.999", "256") },
+    Preset { name: "large", settings: &family!("true", "1", "0.999", "512") },
+    Preset { name: "packed", settings: &family!("false", "2", "0.999", "256") },
+];
+
+impl Config {
+    /// The settings called `name`.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] if none are.
+    pub fn preset(name: &str) -> Result<Config, Error> {
+        let preset = PRESETS.iter().find(|preset| preset.name == name);
+        let preset = preset.ok_or(Error::usage("preset", "expected tutorial, labelled, large or packed"))?;
+        let mut config = Config::default();
+        for (name, text) in preset.settings {
+            config.set(name, text)?;
+        }
+        Ok(config)
     }
 }
 

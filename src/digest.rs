@@ -39,6 +39,22 @@ impl Digest {
     }
 }
 
+/// The digest of a state, and that of the average of the generator's parameters that goes with it, if there is one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Digests {
+    /// Of the state.
+    pub state: Digest,
+    /// Of the average.
+    pub average: Option<Digest>,
+}
+
+impl fmt::Display for Digests {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.state)?;
+        self.average.map_or(Ok(()), |average| write!(f, ", average {average}"))
+    }
+}
+
 impl fmt::Debug for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{self}")

@@ -63,6 +63,9 @@ const SMALL: Config = Config {
     beta1: 0.9,
     beta2: 0.999,
     epsilon: 1e-8,
+    labels: false,
+    pack: 1,
+    average: 0.0,
     validation: 10,
     seed: 7,
 };

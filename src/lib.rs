@@ -110,7 +110,7 @@ pub use model::tensor::{Part, Tensor, TensorView};
 #[cfg(feature = "rayon")]
 pub use parallel::Rayon;
 pub use parallel::{Serial, Team};
-pub use trainer::{LastStep, Phase, Sampler, StepStats, Trainer, Watch, Work, Zeros};
+pub use trainer::{GeneratorShape, LastStep, Phase, Sampler, StepStats, Trainer, Watch, Work, Zeros};
 
 /// The version of the bits: it rises whenever the state after some step changes.
 pub const BITS_VERSION: u32 = 1;

@@ -30,6 +30,8 @@ pub enum Purpose {
     Noise(u64, u64),
     /// 4: a sample's index.
     Sample(u64),
+    /// 5: a step, counted from 1. Its outputs in order give the classes of the generated rows, see [`Stream::below`].
+    Class(u64),
 }
 
 /// One SplitMix64 output from state `x`.
@@ -49,6 +51,7 @@ impl Stream {
             Purpose::Shuffle(epoch) => (2, epoch, 0),
             Purpose::Noise(step, row) => (3, step, row),
             Purpose::Sample(row) => (4, row, 0),
+            Purpose::Class(step) => (5, step, 0),
         };
         let h = [seed, purpose, a, b].into_iter().fold(0, |h, w| splitmix64(h ^ w));
         let mut words = SplitMix64::seed_from_u64(h);
@@ -83,15 +86,20 @@ impl Stream {
         }
     }
 
+    /// A number below n: ⌊output·n / 2⁶⁴⌋, of the exact product.
+    pub fn below(&mut self, n: usize) -> usize {
+        ((self.0.next_u64() as u128 * n as u128) >> 64) as usize
+    }
+
     /// Makes `order` a random permutation of 0..n: Fisher–Yates from the identity. For i = n−1, …, 1 it exchanges
-    /// `order[i]` and `order[j]`, j = ⌊output·(i+1) / 2⁶⁴⌋ with an output for each i and the exact product.
+    /// `order[i]` and `order[j]`, j being [`below`](Stream::below) i + 1.
     pub fn permute(&mut self, order: &mut [u32]) {
         for (i, place) in order.iter_mut().enumerate() {
             *place = i as u32;
         }
         for i in (1..order.len()).rev() {
-            let j = (self.0.next_u64() as u128 * (i as u128 + 1)) >> 64;
-            order.swap(i, j as usize);
+            let j = self.below(i + 1);
+            order.swap(i, j);
         }
     }
 }
@@ -110,6 +118,7 @@ mod tests {
             first(Purpose::Noise(1, 0)),
             first(Purpose::Noise(1, 1)),
             first(Purpose::Sample(0)),
+            first(Purpose::Class(1)),
             Stream::new(43, Purpose::Init(0)).0.next_u64(),
         ];
         for (i, a) in all.iter().enumerate() {

@@ -17,6 +17,8 @@ pub enum Kind {
     Text,
     /// A list of whole numbers.
     Integers,
+    /// true or false.
+    Boolean,
 }
 
 /// A type that a setting can have.
@@ -32,7 +34,7 @@ pub trait Value: Sized {
     fn write(&self, to: &mut dyn fmt::Write) -> fmt::Result;
 }
 
-macro_rules! numbers {
+macro_rules! plain_values {
     ($($type:ty: $kind:ident),+) => {$(
         impl Value for $type {
             const KIND: Kind = Kind::$kind;
@@ -45,7 +47,7 @@ macro_rules! numbers {
         }
     )+};
 }
-numbers!(usize: Integer, u64: Integer, f32: Float);
+plain_values!(usize: Integer, u64: Integer, f32: Float, bool: Boolean);
 
 /// What is said about a setting.
 #[derive(Clone, Copy, Debug)]
@@ -117,13 +119,36 @@ pub const fn kebab<const N: usize>(name: &str) -> [u8; N] {
     bytes
 }
 
-/// Whether `value` is in `range`.
+/// The values that a setting can have: a range, or a list.
 #[doc(hidden)]
-pub fn holds<T: PartialOrd>(range: impl core::ops::RangeBounds<T>, value: &T) -> bool {
-    range.contains(value)
+pub trait Values<T> {
+    fn holds(&self, value: &T) -> bool;
 }
 
-/// Declares a struct of settings: `/// help` and `name: type = default, "PLACEHOLDER", range, "expected …";` for each. It
+macro_rules! ranges {
+    ($($range:ident),+) => {$(
+        impl<T: PartialOrd> Values<T> for core::ops::$range<T> {
+            fn holds(&self, value: &T) -> bool {
+                self.contains(value)
+            }
+        }
+    )+};
+}
+ranges!(Range, RangeFrom, RangeInclusive);
+
+impl<T> Values<T> for core::ops::RangeFull {
+    fn holds(&self, _: &T) -> bool {
+        true
+    }
+}
+
+impl<T: PartialEq, const N: usize> Values<T> for [T; N] {
+    fn holds(&self, value: &T) -> bool {
+        self.contains(value)
+    }
+}
+
+/// Declares a struct of settings: `/// help` and `name: type = default, "PLACEHOLDER", range or list, "expected …";` for each. It
 /// gets its fields with their docs, `Default`, `SETTINGS` with a [`Setting`] for each, and `set` and `validate` over them.
 macro_rules! settings {
     ($(#[$meta:meta])* pub struct $struct:ident {$(
@@ -160,14 +185,14 @@ macro_rules! settings {
                         kind: <$type as $crate::settings::Value>::KIND,
                     },
                     read: |settings, text| match <$type as $crate::settings::Value>::read(text) {
-                        Some(value) if $crate::settings::holds($range, &value) => {
+                        Some(value) if $crate::settings::Values::holds(&$range, &value) => {
                             settings.$name = value;
                             true
                         }
                         _ => false,
                     },
                     write: |settings, to| $crate::settings::Value::write(&settings.$name, to),
-                    in_range: |settings| $crate::settings::holds($range, &settings.$name),
+                    in_range: |settings| $crate::settings::Values::holds(&$range, &settings.$name),
                 },
             )+];
 

@@ -58,7 +58,6 @@ impl Bench {
             return Err(Error::usage(flag, "expected 1 or more"));
         }
         let (isa, threads) = (self.replay.machine.isa()?, self.replay.machine.threads()?);
-        let data = self.replay.dataset(self.from.as_deref())?;
         let checkpoint = match &self.from {
             Some(from) => Some(self.replay.state(from)?.1),
             None => None,
@@ -68,6 +67,7 @@ impl Bench {
             (None, Some(path)) => Plan::new(&Settings::read(path)?)?.config,
             (None, None) => Config::default(),
         };
+        let data = self.replay.dataset(self.from.as_deref(), &config)?;
         let plan = Plan { config: config.clone(), ..Plan::default() };
         let trainer = || {
             let mut trainer = new_trainer(&plan, &data)?;
@@ -125,7 +125,7 @@ impl Bench {
         let (before, mut timed, mut allocations) = (ping(), Vec::new(), 0);
         for (pool, trainer) in teams {
             let peak = peak(isa, Some(pool));
-            let flop = dense_flop(trainer.config(), trainer.image_size());
+            let flop = dense_flop(trainer);
             // To enter a pool allocates, a step does not.
             let allocated = || {
                 let stats = INSTRUMENTED_SYSTEM.stats();
@@ -162,7 +162,7 @@ impl Bench {
 
 /// What the rounds come to, with what is measured on one thread; the rest is left to fill in.
 fn report(mut trainer: Owned<'_>, rounds: Vec<Round>, counts: &[usize]) -> Result<Report, Error> {
-    let (isa, flop) = (trainer.isa(), dense_flop(trainer.config(), trainer.image_size()));
+    let (isa, flop) = (trainer.isa(), dense_flop(&trainer));
     let runs = summary(&rounds, counts, flop);
     let by_speed = |a: &&Summary, b: &&Summary| a.steps_per_s.median.total_cmp(&b.steps_per_s.median);
     let arena_bytes = trainer.arena_bytes();
@@ -188,6 +188,6 @@ fn report(mut trainer: Owned<'_>, rounds: Vec<Round>, counts: &[usize]) -> Resul
 }
 
 /// Floating-point operations of the ten products of a step, zeros included.
-fn dense_flop(config: &Config, pixels: usize) -> f64 {
-    Sizes::new(config, pixels, 0).dense_flop() as f64
+fn dense_flop(trainer: &Owned<'_>) -> f64 {
+    Sizes::new(trainer.config(), trainer.image_size(), trainer.classes(), 0).dense_flop() as f64
 }

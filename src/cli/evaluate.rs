@@ -33,6 +33,9 @@ pub struct Evaluate {
     /// Seed of the samples
     #[arg(long, value_name = "N", default_value_t = 42, value_parser = number::<u64>)]
     seed: u64,
+    /// Take the parameters themselves where there is an average of them
+    #[arg(long)]
+    raw: bool,
     /// Put real images that were held out in the samples' place: what can be reached
     #[arg(long)]
     real: bool,
@@ -62,14 +65,14 @@ impl Evaluate {
         }
         let (isa, pool) = (self.replay.machine.isa()?, self.replay.machine.pool()?);
         let (name, checkpoint) = self.replay.state(&self.what)?;
-        let data = self.replay.dataset(Some(&self.what))?;
+        let data = self.replay.dataset(Some(&self.what), &checkpoint.config)?;
         if data.digest() != checkpoint.data_digest {
             let problem =
                 format!("not the data that {name} was trained on: their digest is {}", data.digest());
             return Err(Error::input(data.path().display().to_string(), problem));
         }
         let test = data.test_images().map_err(where_data_are)?;
-        let labels = Labels::beside(&data)?;
+        let labels = Labels::beside(data.path(), data.images().count())?;
         let held_out = data.images().take(checkpoint.config.validation);
         let for_width = FOR_WIDTH.min(held_out.count() / 2);
         let (held_out, rest) = (held_out.take(for_width), held_out.skip(for_width));
@@ -87,7 +90,7 @@ impl Evaluate {
         let samples = if self.real {
             rest.take(SAMPLES)
         } else {
-            let mut sampler = checkpoint.sampler()?;
+            let mut sampler = checkpoint.sampler(self.raw)?;
             sampler.set_isa(isa);
             pool.install(|| sampler.sample(&Rayon, self.seed, 0, &mut bytes))?;
             Images::new(&bytes, checkpoint.height, checkpoint.width)?

@@ -39,6 +39,6 @@ impl Export {
         let bytes = checkpoint.encode()?;
         write_whole(&self.out, |file| file.write_all(&bytes))?;
         note!("{name}, step {} → {}", grouped(checkpoint.step), self.out.display());
-        print(&format!("State digest: {}\n", checkpoint.state_digest))
+        print(&format!("State digest: {}\n", checkpoint.digests.state))
     }
 }

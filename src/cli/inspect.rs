@@ -4,10 +4,10 @@ use std::fmt::Write;
 use std::path::PathBuf;
 
 use clap::Args;
-use duel::Error;
 use duel::evaluate::Evaluation;
 use duel::export::safetensors::Checkpoint;
 use duel::run::{Folder, Status, log};
+use duel::{Error, Tensor};
 
 use super::replay::Replay;
 use super::terminal::{Progress, counted, grouped, print};
@@ -96,15 +96,22 @@ fn describe_run(folder: &Folder) -> Result<String, Error> {
 fn describe(checkpoint: &Checkpoint) -> String {
     let mut text = String::new();
     line(&mut text, "step", &grouped(checkpoint.step));
-    line(&mut text, "state", &checkpoint.state_digest.to_string());
+    line(&mut text, "state", &checkpoint.digests.state.to_string());
+    if let Some(average) = checkpoint.digests.average {
+        line(&mut text, "average", &average.to_string());
+    }
     line(&mut text, "data", &checkpoint.data_digest.to_string());
     line(&mut text, "image", &format!("{} × {}", checkpoint.height, checkpoint.width));
+    if checkpoint.classes > 0 {
+        line(&mut text, "classes", &checkpoint.classes.to_string());
+    }
     for (name, value) in checkpoint.config.pairs() {
         line(&mut text, name, &value);
     }
-    let parameters = checkpoint.tensors().take(checkpoint.tensors().count() / 3);
-    for (name, shape, _) in parameters {
-        line(&mut text, &name, &format!("{shape:?}, with .adam_m and .adam_v"));
+    for ((name, shape, _), tensor) in checkpoint.tensors().zip(Tensor::ALL) {
+        let averaged = checkpoint.digests.average.is_some() && tensor.is_generators();
+        let average = if averaged { " and .average" } else { "" };
+        line(&mut text, &name, &format!("{shape:?}, with .adam_m and .adam_v{average}"));
     }
     text
 }

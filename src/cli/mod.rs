@@ -121,7 +121,7 @@ fn number<T: TryFrom<u64>>(text: &str) -> Result<T, &'static str> {
 fn hyphens(error: &duel::Error) -> &'static str {
     match error {
         duel::Error::Usage { setting, .. }
-            if setting == "out"
+            if ["out", "preset", "class"].contains(&&setting[..])
                 || duel::run::Plan::default().values().iter().any(|(about, _)| about.name == setting) =>
         {
             "--"

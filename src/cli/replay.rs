@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use duel::export::safetensors::Checkpoint;
 use duel::run::recorded::Named;
-use duel::{Dataset, Error, Isa, Rayon, Serial};
+use duel::{Config, Dataset, Error, Isa, Rayon, Serial};
 
 use super::machine::Machine;
 use super::terminal::Progress;
@@ -23,12 +23,13 @@ pub struct Replay {
 }
 
 impl Replay {
-    /// The data set: --data, else that of the run that `argument` names, else the folder `data`.
-    pub fn dataset(&self, argument: Option<&Path>) -> Result<Dataset, Error> {
+    /// The data set of a state with the settings `config`: --data, else that of the run that `argument` names, else the folder
+    /// `data`.
+    pub fn dataset(&self, argument: Option<&Path>, config: &Config) -> Result<Dataset, Error> {
         let named = Named::parse(argument.unwrap_or(Path::new("")));
         match named {
-            Named::State(_) => named.dataset(self.data.as_deref()).map_err(where_data_are),
-            _ => named.dataset(self.data.as_deref()),
+            Named::State(_) => named.dataset(self.data.as_deref(), config).map_err(where_data_are),
+            _ => named.dataset(self.data.as_deref(), config),
         }
     }
 

@@ -39,6 +39,12 @@ pub struct Sample {
     /// A new file: NAME.png is a canvas, NAME-ubyte or NAME-ubyte.gz an IDX data set
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
+    /// Take the parameters themselves where there is an average of them
+    #[arg(long)]
+    raw: bool,
+    /// Of a conditional run: all images of this class, counted from 0 [default: image i is of class i mod the number of classes]
+    #[arg(long, value_name = "CLASS", value_parser = number::<usize>)]
+    class: Option<usize>,
     /// Leave a PNG white on black, as the data are
     #[arg(long)]
     no_invert: bool,
@@ -72,7 +78,7 @@ impl Sample {
         }
         let (isa, pool) = (self.replay.machine.isa()?, self.replay.machine.pool()?);
         let (state, checkpoint) = self.replay.state(&self.from)?;
-        let mut sampler = checkpoint.sampler()?;
+        let mut sampler = checkpoint.sampler(self.raw)?;
         sampler.set_isa(isa);
         if let Some(parent) = self.out.parent() {
             fs::create_dir_all(parent).map_err(|error| Error::io(parent, error))?;

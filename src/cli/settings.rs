@@ -14,9 +14,12 @@ impl Args for Flags {
     fn augment_args(command: Command) -> Command {
         let flags = Plan::default().values().into_iter().map(|(about, default)| {
             let default = if default.is_empty() { default } else { format!(" [default: {default}]") };
-            Arg::new(about.name)
-                .long(about.name)
-                .value_name(about.placeholder)
+            let flag = Arg::new(about.name).long(about.name).value_name(about.placeholder);
+            let flag = match about.kind {
+                Kind::Boolean => flag.num_args(0..=1).require_equals(true).default_missing_value("true"),
+                _ => flag,
+            };
+            flag
                 .value_parser(value_parser!(OsString))
                 .allow_negative_numbers(true)
                 .allow_hyphen_values(about.kind == Kind::Float)

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use console::Term;
 use duel::run::training::End;
-use duel::run::{Folder, Host, Plan, Settings, Status, Training, Unfinished};
+use duel::run::{Folder, Host, Plan, Settings, Status, Training, Unfinished, open_data};
 use duel::{Config, Dataset, Error, Isa, Rayon, StepStats, golden};
 
 use super::machine::{self, Machine};
@@ -23,6 +23,9 @@ pub struct Train {
     /// Folder of the run [default: runs/seed-<SEED>]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Named settings, which flags go before: tutorial, labelled, large or packed
+    #[arg(long, value_name = "NAME")]
+    preset: Option<String>,
     /// Take settings from a TOML file, such as a run's config.toml; flags go before it
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -43,12 +46,15 @@ impl Train {
         let isa = self.machine.isa()?;
         self.machine.threads()?;
         let mut settings = self.settings.0;
+        if let Some(name) = &self.preset {
+            settings = settings.or(Settings::preset(name)?);
+        }
         if let Some(path) = &self.config {
             settings = settings.or(Settings::read(path)?);
         }
         let plan = Plan::new(&settings)?;
         let Some(resume) = self.resume else {
-            let data = Dataset::open(&plan.schedule.data).map_err(|error| match settings.source("data") {
+            let data = open_data(&plan.schedule.data, &plan.config).map_err(|error| match settings.source("data") {
                 Some((file, line)) => {
                     told_by(&format!("as line {line} of {} says, from here", file.display()), error)
                 }

@@ -1,4 +1,4 @@
-//! A set of images read from a folder, a file or memory. Uses `idx` and `gzip`.
+//! A set of images read from a folder, a file or memory, and what lies beside them. Uses `idx`, `gzip` and `labels`.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, ErrorKind, Read};
@@ -8,6 +8,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::gzip;
 use super::idx::{HEADER_BYTES, Header, Images, TELLING_BYTES, no_images};
+use super::labels::{Labels, label_files, siblings};
 use crate::digest::Digest;
 use crate::error::Error;
 use crate::{files, memory};
@@ -20,11 +21,12 @@ const NAMES: [&str; 4] = [
     "train-images.idx3-ubyte.gz",
 ];
 
-/// Images in memory, one byte per pixel, and the digest of their file.
+/// Images in memory, one byte per pixel, with or without labels, and the digest of what was read.
 #[derive(Debug)]
 pub struct Dataset {
     header: Header,
     pixels: Vec<u8>,
+    labels: Option<Labels>,
     digest: Digest,
     path: PathBuf,
 }
@@ -124,15 +126,55 @@ impl Dataset {
             return bad(format!("has more than the {bytes} bytes of pixels of its header"));
         }
         let digest = Digest(Sha256::new().chain_update(&head).chain_update(&pixels).finalize().into());
-        Ok(Dataset { header, pixels, digest, path: name.to_path_buf() })
+        Ok(Dataset { header, pixels, labels: None, digest, path: name.to_path_buf() })
     }
 
-    /// All images.
+    /// The same images with the labels that lie beside their file, as [`Labels::beside`] finds them; the digest is then that of both
+    /// files' digests, the images' and the labels', 32 bytes each.
+    ///
+    /// # Errors
+    /// [`Error::Input`] if there are none; as [`Labels::beside`].
+    pub fn labelled(mut self) -> Result<Dataset, Error> {
+        if self.labels.is_some() {
+            return Ok(self);
+        }
+        let labels = Labels::beside(&self.path, self.images().count())?.ok_or_else(|| {
+            let names: Vec<String> = label_files(&self.path)
+                .iter()
+                .filter_map(|path| Some(path.file_name()?.to_string_lossy().into_owned()))
+                .collect();
+            let expected = match &names[..] {
+                [] => "expected images and labels in files of MNIST's names".to_string(),
+                names => format!("expected {} beside it", names.join(" or ")),
+            };
+            Error::input(self.path.display().to_string(), format!("has no labels: {expected}"))
+        })?;
+        self.digest = Digest::of([self.digest.0, labels.digest().0].as_flattened());
+        self.labels = Some(labels);
+        Ok(self)
+    }
+
+    /// Reads the images for tests that lie beside these: in the file of the same name but `t10k` or `test` for `train`, with or
+    /// without `.gz`. None if there is no such file.
+    ///
+    /// # Errors
+    /// As [`Dataset::read`].
+    pub fn test_images(&self) -> Result<Option<Dataset>, Error> {
+        let names = ["t10k", "test"].iter().flat_map(|test| siblings(self.path(), &[("train", test)]));
+        names.into_iter().find(|path| path.is_file()).map(|path| Dataset::read(&path)).transpose()
+    }
+
+    /// All images, with their labels if those were read.
     pub fn images(&self) -> Images<'_> {
-        Images::new(&self.pixels, self.header.height, self.header.width).expect("read checked the sizes")
+        let images = Images::new(&self.pixels, self.header.height, self.header.width);
+        let images = images.expect("read checked the sizes");
+        match &self.labels {
+            Some(labels) => images.labelled(labels.all()).expect("read checked their number"),
+            None => images,
+        }
     }
 
-    /// The digest of the decompressed IDX file.
+    /// The digest of the decompressed IDX file; of labelled images see [`Dataset::labelled`].
     pub fn digest(&self) -> Digest {
         self.digest
     }

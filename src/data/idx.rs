@@ -167,12 +167,14 @@ impl Header {
     }
 }
 
-/// Images of one size, one byte per pixel, borrowed.
+/// Images of one size, one byte per pixel, borrowed; with a label each, or without.
 #[derive(Clone, Copy, Debug)]
 pub struct Images<'a> {
     pixels: &'a [u8],
     height: usize,
     width: usize,
+    labels: Option<&'a [u8]>,
+    classes: usize,
 }
 
 impl<'a> Images<'a> {
@@ -184,7 +186,7 @@ impl<'a> Images<'a> {
         let size = height.checked_mul(width).filter(|size| (1..=MAX_SIZE).contains(size));
         match size {
             Some(size) if pixels.len().is_multiple_of(size) && pixels.len() / size <= u32::MAX as usize => {
-                Ok(Images { pixels, height, width })
+                Ok(Images { pixels, height, width, labels: None, classes: 0 })
             }
             _ => Err(Error::input("images", "expected a whole number of images of 1 to 65536 pixels")),
         }
@@ -203,9 +205,29 @@ impl<'a> Images<'a> {
         Images::new(pixels, header.height, header.width)
     }
 
+    /// The same images with the class of each, counted from 0; there are one more classes than the largest label.
+    ///
+    /// # Errors
+    /// [`Error::Input`] unless there is one label per image.
+    pub fn labelled(self, labels: &'a [u8]) -> Result<Self, Error> {
+        if labels.len() != self.count() {
+            return Err(Error::input("labels", "expected one for each image"));
+        }
+        let classes = labels.iter().max().map_or(0, |&label| label as usize + 1);
+        Ok(Images { labels: Some(labels), classes, ..self })
+    }
+
     /// Number of images.
     pub fn count(self) -> usize {
         self.pixels.len() / self.size()
+    }
+    /// The class of each image, if they are labelled.
+    pub fn labels(self) -> Option<&'a [u8]> {
+        self.labels
+    }
+    /// Number of classes of the set that these images are from, 1 to 256; 0 without labels.
+    pub fn classes(self) -> usize {
+        self.classes
     }
     /// Pixels per image.
     pub fn size(self) -> usize {
@@ -225,10 +247,14 @@ impl<'a> Images<'a> {
     }
     /// The first `count` images, or all.
     pub fn take(self, count: usize) -> Images<'a> {
-        Images { pixels: &self.pixels[..count.min(self.count()) * self.size()], ..self }
+        let count = count.min(self.count());
+        let labels = self.labels.map(|labels| &labels[..count]);
+        Images { pixels: &self.pixels[..count * self.size()], labels, ..self }
     }
     /// The images from `first` on.
     pub fn skip(self, first: usize) -> Images<'a> {
-        Images { pixels: &self.pixels[first.min(self.count()) * self.size()..], ..self }
+        let first = first.min(self.count());
+        let labels = self.labels.map(|labels| &labels[first..]);
+        Images { pixels: &self.pixels[first * self.size()..], labels, ..self }
     }
 }

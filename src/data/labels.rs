@@ -1,37 +1,36 @@
-//! Labels in the format of MNIST, a byte per image. Uses `idx`, `gzip` and `dataset`.
+//! Labels in the format of MNIST, a byte per image. Uses `idx` and `gzip`.
 
 use std::fs::File;
 use std::io::{BufReader, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
-use super::Dataset;
+use sha2::{Digest as _, Sha256};
+
 use super::gzip;
 use super::idx::{TELLING_BYTES, no_labels};
+use crate::digest::Digest;
 use crate::error::Error;
 use crate::memory;
 
 /// Magic number of a file of labels: unsigned bytes (0x08) in one dimension.
 const MAGIC: [u8; 4] = [0, 0, 8, 1];
 
-/// The labels of a data set.
+/// The labels of a data set, and the digest of their file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Labels(Vec<u8>);
+pub struct Labels {
+    bytes: Vec<u8>,
+    digest: Digest,
+}
 
 impl Labels {
-    /// Reads the labels that lie beside the images of `data`: in the file of the same name but `labels` for `images` and `idx1`
-    /// for `idx3`, with or without `.gz`. None if there is no such file.
+    /// Reads the labels that lie beside the file `images` of `count` images: in the file of the same name but `labels` for `images`
+    /// and, if that is there, `idx1` for `idx3`, with or without `.gz`. None if there is no such file.
     ///
     /// # Errors
     /// [`Error::Input`] if it is malformed, or has another number of labels than there are images; [`Error::Io`].
-    pub fn beside(data: &Dataset) -> Result<Option<Labels>, Error> {
-        let path = data.path();
-        match siblings(path, &[("images", "labels"), ("idx3", "idx1")])
-            .into_iter()
-            .find(|path| path.is_file())
-        {
-            Some(path) => Labels::read(&path, data.images().count()).map(Some),
-            None => Ok(None),
-        }
+    pub fn beside(images: &Path, count: usize) -> Result<Option<Labels>, Error> {
+        let file = label_files(images).into_iter().find(|path| path.is_file());
+        file.map(|path| Labels::read(&path, count)).transpose()
     }
 
     /// Reads a file of `count` labels, plain or gzip.
@@ -63,40 +62,35 @@ impl Labels {
         if bytes.len() != count {
             return bad(format!("has not as many labels as its header says, {count}"));
         }
-        Ok(Labels(bytes))
+        let digest = Digest(Sha256::new().chain_update(&head).chain_update(&bytes).finalize().into());
+        Ok(Labels { bytes, digest })
     }
 
     /// The label of each image.
     pub fn all(&self) -> &[u8] {
-        &self.0
+        &self.bytes
     }
-    /// The number of classes: 1 more than the largest label.
-    pub fn classes(&self) -> usize {
-        self.0.iter().max().map_or(0, |&label| label as usize + 1)
-    }
-}
-
-impl Dataset {
-    /// Reads the images for tests that lie beside these: in the file of the same name but `t10k` or `test` for `train`, with or
-    /// without `.gz`. None if there is no such file.
-    ///
-    /// # Errors
-    /// As [`Dataset::read`].
-    pub fn test_images(&self) -> Result<Option<Dataset>, Error> {
-        let names = ["t10k", "test"].iter().flat_map(|test| siblings(self.path(), &[("train", test)]));
-        names.into_iter().find(|path| path.is_file()).map(|path| Dataset::read(&path)).transpose()
+    /// The digest of the decompressed IDX file.
+    pub fn digest(&self) -> Digest {
+        self.digest
     }
 }
 
-/// The names beside `path` in which each of some words stands for another, with and without `.gz`; none if a word is not there.
-fn siblings(path: &Path, words: &[(&str, &str)]) -> Vec<PathBuf> {
+/// The names that the labels of the file `images` may have.
+pub(super) fn label_files(images: &Path) -> Vec<PathBuf> {
+    siblings(images, &[("images", "labels"), ("idx3", "idx1")])
+}
+
+/// The names beside `path` in which the first of some words stands for another, and so do the others where they are there, with and
+/// without `.gz`; none if the first one is not there.
+pub(super) fn siblings(path: &Path, words: &[(&str, &str)]) -> Vec<PathBuf> {
     let Some(mut name) = path.file_name().and_then(|name| name.to_str()).map(str::to_string) else {
         return Vec::new();
     };
+    if !words.first().is_some_and(|(word, _)| name.contains(word)) {
+        return Vec::new();
+    }
     for (word, other) in words {
-        if !name.contains(word) {
-            return Vec::new();
-        }
         name = name.replacen(word, other, 1);
     }
     let plain = name.strip_suffix(".gz").unwrap_or(&name).to_string();

@@ -3,8 +3,8 @@
 //!
 //! - [`idx`]: the format of MNIST
 //! - `gzip`: bytes that may be compressed
-//! - `dataset`: images from a folder, a file or memory
-//! - `labels`: what the images are of, and images for tests
+//! - `labels`: what the images are of
+//! - `dataset`: images from a folder, a file or memory, and what lies beside them
 //! - [`batches`]: which images a step sees
 
 pub mod batches;

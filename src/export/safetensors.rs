@@ -3,8 +3,10 @@
 //!
 //! Tensors are `generator.hidden.weight` `[latent, hidden]`, `generator.hidden.bias` `[hidden]`, `generator.out.weight`
 //! `[hidden, pixels]`, `generator.out.bias` `[pixels]`, the same four of `discriminator`, and for each `….adam_m` and
-//! `….adam_v`; f32, row-major. The metadata have one entry, `checkpoint`, of lines `key=value`: `step`, `bits_version`,
-//! `state_digest`, `data_digest`, the images' `height` and `width`, every setting by the name of its flag, and last
+//! `….adam_v`; f32, row-major. If there is an average of the generator's parameters, its four have `….average`, too. A conditional
+//! generator has latent + classes rows first, and the discriminator pack · (pixels + classes): see `trainer`. The metadata have
+//! one entry, `checkpoint`, of lines `key=value`: `step`, `bits_version`, `state_digest`, if there is one `average_digest`,
+//! `data_digest`, the images' `height` and `width`, the number of `classes` if there are labels, every setting by the name of its flag, and last
 //! `digest`, the SHA-256 of all lines before. (One entry, because the crate writes several in random order.)
 //! The bytes of a checkpoint are a function of its contents.
 
@@ -17,18 +19,27 @@ use safetensors::tensor::{Dtype, TensorView, View};
 
 use crate::BITS_VERSION;
 use crate::config::{Config, MAX_SIZE};
-use crate::digest::Digest;
+use crate::digest::{Digest, Digests};
 use crate::error::Error;
 use crate::kernels::tiles::Line;
 use crate::memory;
 use crate::model::sizes::Sizes;
 use crate::model::tensor::{Part, Tensor};
-use crate::trainer::{Sampler, Trainer};
+use crate::trainer::{GeneratorShape, Sampler, Trainer};
 
 /// The one key of the metadata.
 const KEY: &str = "checkpoint";
 /// The parts of a tensor and the ends of their names.
 const PARTS: [(Part, &str); 3] = [(Part::Parameter, ""), (Part::AdamM, ".adam_m"), (Part::AdamV, ".adam_v")];
+/// The end of the name of an average.
+const AVERAGE: &str = ".average";
+
+/// The parts of the tensors of a checkpoint in order, with the ends of their names.
+fn parts(averaged: bool) -> impl Iterator<Item = (Tensor, Part, &'static str)> {
+    let state = PARTS.into_iter().flat_map(|(part, end)| Tensor::ALL.map(|tensor| (tensor, part, end)));
+    let averages = Tensor::GENERATOR.map(|tensor| (tensor, Part::Average, AVERAGE));
+    state.chain(averages.into_iter().filter(move |_| averaged))
+}
 
 /// The bytes of a checkpoint of a run on the data with that digest: those of [`Checkpoint::encode`], without a second state
 /// in memory.
@@ -37,11 +48,10 @@ const PARTS: [(Part, &str); 3] = [(Part::Parameter, ""), (Part::AdamM, ".adam_m"
 /// [`Error::Diverged`] after divergence, [`Error::Environment`] if there is no memory for them.
 pub fn encode<M: AsRef<[Line]>>(trainer: &Trainer<'_, M>, data: Digest) -> Result<Vec<u8>, Error> {
     let head = Checkpoint::head(trainer, data)?;
-    let parts = PARTS.into_iter().flat_map(|(part, _)| Tensor::ALL.map(|tensor| (tensor, part)));
     head.serialize(
         head.tensors()
-            .zip(parts)
-            .map(|((name, shape, _), (tensor, part))| (name, Values { trainer, tensor, part, shape })),
+            .zip(parts(head.config.average > 0.0))
+            .map(|((name, shape, _), (tensor, part, _))| (name, Values { trainer, tensor, part, shape })),
     )
 }
 
@@ -76,12 +86,10 @@ fn shape(tensor: Tensor, sizes: &Sizes) -> Vec<usize> {
     if tensor.is_bias() { vec![cols] } else { vec![rows, cols] }
 }
 
-/// The tensors of a state in canonical order: name, shape, and where its canonical form holds the values.
-fn tensors(config: &Config, pixels: usize) -> impl Iterator<Item = (String, Vec<usize>, Range<usize>)> {
-    let sizes = Sizes::new(config, pixels, 0);
+/// The tensors of a state, and of the average, in canonical order: name, shape, and where its canonical form holds the values.
+fn tensors(sizes: Sizes) -> impl Iterator<Item = (String, Vec<usize>, Range<usize>)> {
     let mut end = 8;
-    let parts = PARTS.into_iter().flat_map(|(_, suffix)| Tensor::ALL.map(|tensor| (tensor, suffix)));
-    parts.map(move |(tensor, suffix)| {
+    parts(sizes.averaged).map(move |(tensor, _, suffix)| {
         let (shape, start) = (shape(tensor, &sizes), end);
         end += 4 * shape.iter().product::<usize>();
         (format!("{}{suffix}", tensor.name()), shape, start..end)
@@ -97,12 +105,14 @@ pub struct Checkpoint {
     pub config: Config,
     /// Digest of the data that it trained on.
     pub data_digest: Digest,
-    /// Digest of the state.
-    pub state_digest: Digest,
+    /// Digests of the state and of the average.
+    pub digests: Digests,
     /// Pixels per column.
     pub height: usize,
     /// Pixels per row.
     pub width: usize,
+    /// Classes; 0 without labels.
+    pub classes: usize,
     /// The state in its canonical form, for [`Trainer::load`].
     pub state: Vec<u8>,
 }
@@ -125,9 +135,10 @@ impl Checkpoint {
             step: trainer.steps_done(),
             config: trainer.config().clone(),
             data_digest: data,
-            state_digest: trainer.digest()?,
+            digests: trainer.digests()?,
             height: images.height(),
             width: images.width(),
+            classes: trainer.classes(),
             state: Vec::new(),
         })
     }
@@ -145,10 +156,16 @@ impl Checkpoint {
 
     /// The bytes of a file with these tensors.
     fn serialize<V: View>(&self, tensors: impl Iterator<Item = (String, V)>) -> Result<Vec<u8>, Error> {
-        let Checkpoint { step, config, data_digest, state_digest, height, width, state: _ } = self;
+        let Checkpoint { step, config, data_digest, height, width, .. } = self;
+        let Digests { state: state_digest, average: average_digest } = self.digests;
+        let line = |key: &str, value: Option<String>| {
+            value.map_or(String::new(), |value| format!("{key}={value}\n"))
+        };
+        let average = line("average_digest", average_digest.map(|digest| digest.to_string()));
+        let classes = line("classes", (self.classes > 0).then(|| self.classes.to_string()));
         let mut lines = format!(
-            "step={step}\nbits_version={BITS_VERSION}\nstate_digest={state_digest}\ndata_digest={data_digest}\n\
-             height={height}\nwidth={width}\n"
+            "step={step}\nbits_version={BITS_VERSION}\nstate_digest={state_digest}\n{average}data_digest={data_digest}\n\
+             height={height}\nwidth={width}\n{classes}"
         );
         for (name, value) in config.pairs() {
             lines += &format!("{name}={value}\n");
@@ -164,7 +181,11 @@ impl Checkpoint {
 
     /// The tensors in canonical order: name, shape, and where the state holds its values.
     pub fn tensors(&self) -> impl Iterator<Item = (String, Vec<usize>, Range<usize>)> {
-        tensors(&self.config, self.height * self.width)
+        tensors(self.sizes())
+    }
+
+    fn sizes(&self) -> Sizes {
+        Sizes::new(&self.config, self.height * self.width, self.classes, 0)
     }
 
     /// Reads a checkpoint; `source` names the data in errors.
@@ -201,11 +222,16 @@ impl Checkpoint {
         let (height, width) = (number("height")? as usize, number("width")? as usize);
         let pixels = height.checked_mul(width).filter(|pixels| (1..=MAX_SIZE).contains(pixels));
         let pixels = pixels.ok_or_else(|| bad("expected images of 1 to 65536 pixels".to_string()))?;
+        let classes = if config.labels { number("classes")? as usize } else { 0 };
+        if classes > 256 || config.labels && classes == 0 {
+            return Err(bad("expected 1 to 256 classes".to_string()));
+        }
+        let sizes = Sizes::new(&config, pixels, classes, 0);
 
         let step = number("step")?;
         let mut state = memory::room(8 + bytes.len(), source)?;
         state.extend(step.to_le_bytes());
-        for (name, shape, _) in tensors(&config, pixels) {
+        for (name, shape, _) in tensors(sizes) {
             let view = file.tensor(&name).map_err(|_| bad(format!("has no tensor {name}")))?;
             let (dtype, is) = (view.dtype(), view.shape());
             if dtype != Dtype::F32 || is != shape {
@@ -213,39 +239,42 @@ impl Checkpoint {
             }
             state.extend_from_slice(view.data());
         }
-        let ours = |name: &str| tensors(&config, pixels).any(|(own, ..)| own == name);
+        let ours = |name: &str| tensors(sizes).any(|(own, ..)| own == name);
         if let Some(other) = file.names().into_iter().filter(|name| !ours(name)).min() {
             return Err(bad(format!("has a tensor {other}, which is none of a checkpoint's")));
         }
-        let (state_digest, digest) = (Digest::of(&state), |key| get(key).and_then(Digest::parse));
-        if digest("state_digest") != Some(state_digest) {
+        let digest = |key| get(key).and_then(Digest::parse);
+        let average_at = tensors(sizes).nth(PARTS.len() * Tensor::ALL.len()).map(|(.., at)| at.start);
+        let (of_state, of_average) = state.split_at(average_at.unwrap_or(state.len()));
+        let digests =
+            Digests { state: Digest::of(of_state), average: average_at.map(|_| Digest::of(of_average)) };
+        if digest("state_digest") != Some(digests.state) || digest("average_digest") != digests.average {
             return Err(bad("damaged or edited: its tensors have another digest than it says".to_string()));
         }
-        let (words, _) = state[8..].as_chunks::<4>();
-        for ((part, _), words) in PARTS.iter().zip(words.chunks(words.len() / PARTS.len())) {
-            if !words.iter().all(|&word| part.admits(f32::from_le_bytes(word))) {
+        for ((_, part, _), (.., at)) in parts(sizes.averaged).zip(tensors(sizes)) {
+            if !state[at].as_chunks().0.iter().all(|&word| part.admits(f32::from_le_bytes(word))) {
                 return Err(bad("holds a value that no step leaves behind".to_string()));
             }
         }
         let data_digest =
             digest("data_digest").ok_or_else(|| bad("data_digest: missing or malformed".to_string()))?;
-        Ok(Checkpoint { step, config, data_digest, state_digest, height, width, state })
+        Ok(Checkpoint { step, config, data_digest, digests, height, width, classes, state })
     }
 
-    /// The generator, ready to make images.
+    /// The generator, ready to make images: with the average of its parameters, if there is one, unless they are wanted `raw`.
     ///
     /// # Errors
     /// [`Error::Environment`] if there is no memory for it.
-    pub fn sampler(&self) -> Result<Sampler<Box<[Line]>>, Error> {
-        let sizes = Sizes::new(&self.config, self.height * self.width, 0);
-        let mut sampler = Sampler::new(sizes.latent, sizes.generator_hidden, sizes.pixels)?;
-        // The parameters of the generator's four tensors come first, after the step.
-        let (mut words, _) = self.state[8..].as_chunks::<4>();
-        for tensor in &Tensor::ALL[..4] {
-            let [rows, cols] = tensor.dims(&sizes);
-            let (values, rest) = words.split_at(rows * cols);
-            sampler.set(*tensor, values.iter().map(|&word| f32::from_le_bytes(word)))?;
-            words = rest;
+    pub fn sampler(&self, raw: bool) -> Result<Sampler<Box<[Line]>>, Error> {
+        let Sizes { latent, classes, generator_hidden, pixels, averaged, .. } = self.sizes();
+        let mut sampler =
+            Sampler::new(GeneratorShape { latent, classes, hidden: generator_hidden, pixels })?;
+        let wanted = if averaged && !raw { Part::Average } else { Part::Parameter };
+        for ((tensor, part, _), (.., at)) in parts(averaged).zip(self.tensors()) {
+            if part == wanted && tensor.is_generators() {
+                let (words, _) = self.state[at].as_chunks();
+                sampler.set(tensor, words.iter().map(|&word| f32::from_le_bytes(word)))?;
+            }
         }
         Ok(sampler)
     }

@@ -1,4 +1,4 @@
-//! Adam's update. Uses `reference`, `vector`, `tiles` and `math`.
+//! Adam's update, and averages of what it updates. Uses `reference`, `vector`, `tiles` and `math`.
 
 use super::math::flush;
 use super::reference::{self, AdamRates, LARGEST_PARAMETER, SMALLEST_GRADIENT, SMALLEST_M, SMALLEST_V};
@@ -84,5 +84,40 @@ impl Kernel for AdamStep<'_> {
             }
         }
         fine
+    }
+}
+
+/// `average[i][j] = fma(share, p[i][j] − average[i][j], average[i][j])`: a step of an exponential moving average.
+#[derive(Debug)]
+pub struct AverageStep<'a> {
+    /// The averages.
+    pub average: MatMut<'a>,
+    /// The parameters, of the same shape.
+    pub p: Mat<'a>,
+    /// How much of a parameter goes into its average.
+    pub share: f32,
+}
+
+impl Kernel for AverageStep<'_> {
+    type Output = ();
+
+    fn reference(mut self) {
+        for i in 0..self.p.rows() {
+            for (average, &p) in self.average.row_mut(i).iter_mut().zip(self.p.row(i)) {
+                *average = reference::average(*average, p, self.share);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn vector<V: Vector>(mut self, v: V) {
+        let (share, stride) = (v.splat(self.share), self.average.stride());
+        for i in 0..self.p.rows() {
+            for (average, p) in self.average.row_mut(i).chunks_mut(V::LANES).zip(self.p.row(i).chunks(V::LANES)) {
+                v.prefetch(average.as_ptr().wrapping_add(2 * stride).cast());
+                let old = v.load(average);
+                v.store(average, v.fma(share, v.sub(v.load(p), old), old));
+            }
+        }
     }
 }

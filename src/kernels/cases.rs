@@ -2,7 +2,7 @@
 //! benches. Who asks for a case says by a [`Values`] what the operands hold and how they lie in memory; what a kernel
 //! takes and writes is said here alone. Uses all files of kernels but `relay` and `peak`.
 
-use super::adam::AdamStep;
+use super::adam::{AdamStep, AverageStep};
 use super::dense::{
     ColumnSums, CrossEntropy, Expand, HiddenActivation, HiddenBackward, LogitBackward, Logits,
     PixelActivation, PixelBackward,
@@ -241,7 +241,7 @@ const fn product(name: &'static str, variants: usize, make: Make) -> Entry {
 }
 
 /// All of them, from the smallest part to the largest.
-pub static ENTRIES: [Entry; 20] = [
+pub static ENTRIES: [Entry; 21] = [
     entry("exp", 1, |shape, _, values| function(Function::Exp, shape, values)),
     entry("sigmoid", 1, |shape, _, values| function(Function::Sigmoid, shape, values)),
     entry("output sigmoid", 1, |shape, _, values| function(Function::OutputSigmoid, shape, values)),
@@ -283,6 +283,9 @@ pub static ENTRIES: [Entry; 20] = [
     entry("adam", 2, |shape, variant, values| {
         let usual = AdamRates::new(2e-4, 0.9, 0.999, 1e-8, 7);
         adam(if variant == 0 { usual } else { AdamRates::new(1e-3, 0.5, 0.25, 1e-8, 2) }, shape, values)
+    }),
+    entry("average", 1, |shape, _, values| {
+        each(shape, values, |isa, average, p, _| isa.run(AverageStep { average, p, share: 1.0 - 0.999 }))
     }),
     entry("image", 1, |shape, _, values| image(shape, values)),
 ];

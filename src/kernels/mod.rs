@@ -18,7 +18,7 @@
 //! - [`lists`]: the terms of a row that are not zero
 //! - [`gemm`]: products of matrices
 //! - [`dense`]: what a dense layer is beside its products
-//! - [`adam`]: Adam's update
+//! - [`adam`]: Adam's update, and averages
 //! - `dots`: exact dot products of bytes
 //! - [`peak`]: the roof of a CPU
 //! - `cases`: every kernel with operands, for tests
@@ -90,6 +90,7 @@ macro_rules! kernels {
 
 kernels! {
     adam::AdamStep<'_>,
+    adam::AverageStep<'_>,
     dense::ColumnSums<'_>,
     dense::CrossEntropy<'_>,
     dense::Expand<'_>,

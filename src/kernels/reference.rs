@@ -24,7 +24,7 @@
 //! discriminator is at most 2²⁰, a pixel's at most 2¹⁶·2²⁰·2²⁰ = 2⁵⁶ (times s(1−s) ≤ ¼), a hidden gradient of the
 //! generator at most 2¹⁶·2⁵⁴·2²⁰ = 2⁹⁰. A weight gradient sums at most 2¹⁷ rows: of the output layers below
 //! 2¹⁷·2³⁷ and 2¹⁶·2⁵⁴·2³⁷ = 2¹⁰⁷, of the hidden layers below 2¹⁷·2²⁰ and 2¹⁶·2⁹⁰ = 2¹⁰⁶. All are below 2¹²⁷.
-//! Inside Adam g² may be ∞; then v is, and the run has diverged.
+//! Inside Adam g² may be ∞; then v is, and the run has diverged. An average lies between parameters, up to rounding.
 
 /// x·y + z with one rounding: the f64 product is exact, the f64 sum is rounded to odd, so rounding it to f32 once more
 /// gives what a single rounding gives (f64 has more than 2·24 + 2 bits). Rounded to odd: where the sum is inexact (Knuth's
@@ -377,6 +377,12 @@ pub fn adam(p: f32, m: f32, v: f32, g: f32, rates: &AdamRates) -> (f32, f32, f32
     let m = flush(fma(rates.one_minus_beta1, g - m, m), SMALLEST_M);
     let v = flush(fma(rates.one_minus_beta2, fma(g, g, -v), v), SMALLEST_V);
     (p - (rates.rate * m) / (sqrt32(v) + rates.epsilon), m, v)
+}
+
+/// The average of a parameter after a step that made it `p`: fma(1 − A, p − average, average). `share` is 1 − A, rounded.
+#[inline]
+pub fn average(average: f32, p: f32, share: f32) -> f32 {
+    fma(share, p - average, average)
 }
 
 /// Whether a parameter and its moments are within the bounds that keep everything finite.

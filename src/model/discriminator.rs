@@ -1,10 +1,11 @@
 //! The discriminator: x → r = relu(x·V1 + c1) → l_r = r·V2 + c2 for real images, and y → f → l_f for generated ones. Uses
-//! `kernels`, `data`, `layers`, `layout`, `loss`, `update` and `phase`.
+//! `kernels`, `data`, `layers`, `places`, `pack`, `loss`, `update` and `phase`.
 
 use super::layers::{Ops, Terms, multiply, start};
-use super::layout::TensorMut;
 use super::loss;
+use super::pack::weave;
 use super::phase::{Phase, Work};
+use super::places::TensorMut;
 use super::update::Adam;
 use crate::data::{Images, PIXEL};
 use crate::kernels::dense::{Expand, HiddenActivation, LogitBackward, Logits};
@@ -18,21 +19,25 @@ use crate::kernels::transpose::Transpose;
 pub struct Hidden<'a> {
     /// The first of them.
     pub first_pixel: usize,
-    /// V1, [pixels, hidden].
+    /// Images that are judged side by side.
+    pub pack: usize,
+    /// V1, [inputs, hidden].
     pub weight: TensorMut<'a>,
-    /// V1ᵀ as it is before the step, [hidden, pixels].
+    /// The rows of V1 that belong to pixels, transposed, as they are before the step: [hidden, pack · pixels].
     pub weight_t: MatMut<'a>,
-    /// Real images, [batch, pixels].
+    /// Room for the bytes of images side by side.
+    pub bytes: MatMut<'a, u32>,
+    /// Real images, and with the last owner their classes: [rows, inputs].
     pub x: MatMut<'a>,
-    /// Terms of x by image.
+    /// Terms of x by row.
     pub x_by_image: Terms<'a>,
-    /// Terms of x by pixel.
+    /// Terms of x by input.
     pub x_by_pixel: Terms<'a>,
-    /// Gradient of D's loss by r before its ReLU, [batch, hidden].
+    /// Gradient of D's loss by r before its ReLU, [rows, hidden].
     pub dr: MatMut<'a>,
     /// The same by f.
     pub df: MatMut<'a>,
-    /// Gradient of G's loss by f before its ReLU, [batch, hidden].
+    /// Gradient of G's loss by f before its ReLU, [rows, hidden].
     pub dg: MatMut<'a>,
 }
 
@@ -41,19 +46,33 @@ impl Hidden<'_> {
     pub fn expand(&mut self, ops: &Ops<'_>, images: Images<'_>, batch: &[u32]) {
         /// Images that are asked for ahead.
         const AHEAD: usize = 12;
-        let (first, cols) = (self.first_pixel, self.x.cols());
-        let bytes = |row: usize| &images.image(batch[row] as usize)[first..first + cols];
-        for row in 0..batch.len() {
-            let ahead = bytes((row + AHEAD).min(batch.len() - 1));
-            ops.isa.run(Expand { bytes: bytes(row), factor: PIXEL, x: self.x.row_mut(row), ahead });
+        let (first, pack) = (self.first_pixel, self.pack);
+        let cols = self.weight_t.cols();
+        let bytes = |i: usize| &images.image(batch[i] as usize)[first..first + cols / pack];
+        for row in 0..self.x.rows() {
+            let at = row * pack;
+            let ahead = bytes((at + AHEAD).min(batch.len() - 1));
+            let (x, classes) = self.x.row_mut(row).split_at_mut(cols);
+            let bytes = if pack == 1 {
+                bytes(at)
+            } else {
+                let woven = &mut bytemuck::cast_slice_mut(self.bytes.row_mut(0))[..cols];
+                weave(pack, |k| bytes(at + k), woven);
+                woven
+            };
+            ops.isa.run(Expand { bytes, factor: PIXEL, x, ahead });
+            if let (Some(labels), false) = (images.labels(), classes.is_empty()) {
+                classes.fill(0.0);
+                (0..pack).for_each(|k| classes[labels[batch[at + k] as usize] as usize * pack + k] = 1.0);
+            }
         }
-        ops.done(Phase::Images, || Work::values(batch.len() * cols));
+        ops.done(Phase::Images, || Work::values(self.x.rows() * cols));
         self.x_by_image.list_rows(ops, self.x.view());
     }
 
     /// What going back and the update will need: V1ᵀ, before anything changes V1, and x's terms by pixel.
     pub fn transpose(&mut self, ops: &Ops<'_>) {
-        let from = self.weight.p.view();
+        let from = self.weight.p.view().sub_rows(0, self.weight_t.cols());
         ops.isa.run(Transpose { from, to: self.weight_t.reborrow() });
         ops.done(Phase::Transpose, || Work::values(2 * from.rows() * from.cols()));
         self.x_by_pixel.list_columns(ops, self.x.view());
@@ -87,7 +106,7 @@ impl Hidden<'_> {
     }
 
     /// V1's update, whose gradient is one chain over the rows of x and then of y.
-    /// y is the left operand with a row for each pixel.
+    /// y is the left operand with a row for each input.
     pub fn update(&mut self, ops: &Ops<'_>, adam: &mut Adam<'_>, y: Left<'_>) {
         let x = self.x_by_pixel.of_columns(self.x.view());
         let gradient = [(x, self.dr.view()), (y, self.df.view())];

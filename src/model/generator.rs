@@ -1,11 +1,12 @@
 //! The generator: z → h = relu(z·W1 + b1) → y = output_sigmoid(h·W2 + b2). Uses `kernels`, `rng`,
-//! [`parallel`](crate::parallel), `layers`, `layout`, `update` and `phase`.
+//! [`parallel`](crate::parallel), `layers`, `places`, `pack`, `update` and `phase`.
 
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use super::layers::{Ops, Terms, multiply, start};
-use super::layout::TensorMut;
+use super::pack::{unweave, weave};
 use super::phase::{Phase, Work};
+use super::places::TensorMut;
 use super::update::Adam;
 use crate::error::Error;
 use crate::kernels::dense::{HiddenActivation, HiddenBackward, PixelActivation, PixelBackward};
@@ -19,10 +20,22 @@ use crate::kernels::transpose::Transpose;
 use crate::parallel::{MOST_WORKERS, Team};
 use crate::rng::{Purpose, Stream};
 
-/// Row i of `z` = uniforms of the stream `purpose(i)`.
-fn draw(ops: &Ops<'_>, seed: u64, purpose: impl Fn(u64) -> Purpose, z: &mut MatMut<'_>) {
+/// Row i of `z` = uniforms of the stream `purpose(i)`, and in one of so many last columns, that of its class, a 1.
+fn draw(
+    ops: &Ops<'_>,
+    seed: u64,
+    purpose: impl Fn(u64) -> Purpose,
+    (classes, mut class): (usize, impl FnMut(u64) -> usize),
+    z: &mut MatMut<'_>,
+) {
+    let latent = z.cols() - classes;
     for row in 0..z.rows() {
-        Stream::new(seed, purpose(row as u64)).fill_uniform(z.row_mut(row));
+        let (noise, one_hot) = z.row_mut(row).split_at_mut(latent);
+        Stream::new(seed, purpose(row as u64)).fill_uniform(noise);
+        if classes > 0 {
+            one_hot.fill(0.0);
+            one_hot[class(row as u64)] = 1.0;
+        }
     }
     ops.done(Phase::Noise, || Work::values(z.rows() * z.cols()));
 }
@@ -46,21 +59,29 @@ fn output_forward(ops: &Ops<'_>, h: Left<'_>, w2: Mat<'_>, b2: &[f32], y: MatMut
 /// The hidden layer.
 #[derive(Debug)]
 pub struct Hidden<'a> {
-    /// W1, [latent, hidden].
+    /// W1, [latent + classes, hidden].
     pub weight: TensorMut<'a>,
     /// b1, one row.
     pub bias: TensorMut<'a>,
-    /// Noise, [batch, latent].
+    /// Noise and classes, [batch, latent + classes].
     pub z: MatMut<'a>,
+    /// Number of classes.
+    pub classes: usize,
     /// Gradient of b1, one row.
     pub dbias: MatMut<'a>,
 }
 
 impl Hidden<'_> {
-    /// Draws the noise of step `t`, and makes `h[batch, hidden]` of it.
+    /// Draws noise and classes of step `t`, and makes `h[batch, hidden]` of them.
     pub fn forward(&mut self, ops: &Ops<'_>, seed: u64, t: u64, h: MatMut<'_>) {
-        draw(ops, seed, |row| Purpose::Noise(t, row), &mut self.z);
+        let (mut stream, classes) = (Stream::new(seed, Purpose::Class(t)), self.classes);
+        draw(ops, seed, |row| Purpose::Noise(t, row), (classes, |_| stream.below(classes)), &mut self.z);
         hidden_forward(ops, self.z.view(), self.weight.p.view(), self.bias.p.row(0), h);
+    }
+
+    /// The classes of the generated images, [batch, classes]: a 1 in each row.
+    pub fn one_hot(&self) -> Mat<'_> {
+        self.z.view().sub_cols(self.z.cols() - self.classes, self.classes)
     }
 
     /// Both updates, from `dh[batch, hidden]`, the gradient by h before its ReLU.
@@ -82,18 +103,22 @@ pub struct Output<'a> {
     pub bias: TensorMut<'a>,
     /// W2 as it is before the step, [hidden, pixels].
     pub weight: MatMut<'a>,
-    /// Generated images, [batch, pixels].
+    /// Generated images, and with the last owner their classes, as the discriminator sees them: [rows, inputs].
     pub y: MatMut<'a>,
-    /// Gradient by y before its sigmoid, [batch, pixels].
+    /// Gradient by y before its sigmoid, [rows, pack · pixels]; empty where each image is judged alone.
+    pub dy_packed: MatMut<'a>,
+    /// The same image by image, [batch, pixels].
     pub dy: MatMut<'a>,
     /// Gradient of b2, one row.
     pub dbias: MatMut<'a>,
-    /// Terms of y, then of dy, by image.
+    /// Terms of y, then of dy, by row.
     pub by_image: Terms<'a>,
-    /// Terms of y, then of dy, by pixel.
+    /// Terms of y, then of dy, by column.
     pub by_pixel: Terms<'a>,
-    /// Terms of h, then of dg, by image.
+    /// Terms of h, then of dg, by row.
     pub by_unit: Terms<'a>,
+    /// Images that are judged side by side.
+    pub pack: usize,
 }
 
 impl Output<'_> {
@@ -104,37 +129,66 @@ impl Output<'_> {
         ops.done(Phase::Transpose, || Work::values(2 * from.rows() * from.cols()));
     }
 
+    /// Puts the classes of the generated images, [batch, classes], beside their pixels.
+    pub fn label(&mut self, classes: Mat<'_>) {
+        let (pack, pixels) = (self.pack, self.pack * self.dy.cols());
+        for i in 0..classes.rows() {
+            let columns = self.y.row_mut(i / pack)[pixels..].chunks_exact_mut(pack);
+            columns.zip(classes.row(i)).for_each(|(column, &one)| column[i % pack] = one);
+        }
+    }
+
     /// `y = output_sigmoid(h·W2 + b2)`, h [batch, hidden].
     pub fn forward(&mut self, ops: &Ops<'_>, h: Mat<'_>) {
+        let (pack, pixels) = (self.pack, self.dy.cols());
         self.by_unit.list_rows(ops, h);
-        let h = self.by_unit.of_rows(h);
-        output_forward(ops, h, self.weight.view(), self.bias.p.row(0), self.y.reborrow());
+        let (h, weight, bias) = (self.by_unit.of_rows(h), self.weight.view(), self.bias.p.row(0));
+        if pack == 1 {
+            output_forward(ops, h, weight, bias, self.y.reborrow().split_cols(pixels).0);
+        } else {
+            // Image by image first, in memory that is not used yet.
+            output_forward(ops, h, weight, bias, self.dy.reborrow());
+            for row in 0..self.y.rows() {
+                let image = |k: usize| self.dy.row(pack * row + k);
+                weave(pack, image, &mut self.y.row_mut(row)[..pack * pixels]);
+            }
+            ops.done(Phase::PixelsForward, || Work::values(2 * self.dy.rows() * pixels));
+        }
         self.by_image.list_rows(ops, self.y.view());
     }
 
-    /// y as the left operand of a product, a row for each image.
+    /// y as the left operand of a product, a row for each of the discriminator's.
     pub fn images(&self) -> Left<'_> {
         self.by_image.of_rows(self.y.view())
     }
 
-    /// Lists y's terms by pixel, for [`Output::pixels`].
+    /// Lists y's terms by column, for [`Output::pixels`].
     pub fn list_pixels(&mut self, ops: &Ops<'_>) {
         self.by_pixel.list_columns(ops, self.y.view());
     }
 
-    /// y transposed as the left operand of a product, a row for each pixel.
+    /// y transposed as the left operand of a product, a row for each of the discriminator's inputs.
     pub fn pixels(&self) -> Left<'_> {
         self.by_pixel.of_columns(self.y.view())
     }
 
-    /// `dy = (dg·V1ᵀ)·y(1 − y)`: through the discriminator's hidden layer, V1ᵀ [hidden, pixels], and the sigmoid.
+    /// `dy = (dg·V1ᵀ)·y(1 − y)`: through the discriminator's hidden layer, V1ᵀ [hidden, pack · pixels], and the sigmoid.
     pub fn backward(&mut self, ops: &Ops<'_>, dg: Mat<'_>, v1_t: Mat<'_>) {
+        let pack = self.pack;
         self.by_unit.list_rows(ops, dg);
-        let (dg, y) = (self.by_unit.of_rows(dg), self.y.view());
-        multiply(ops, dg, v1_t, self.dy.reborrow(), Start::Zero, |piece, d| {
+        let (dg, y) = (self.by_unit.of_rows(dg), self.y.view().sub_cols(0, v1_t.cols()));
+        let dy = if pack == 1 { &mut self.dy } else { &mut self.dy_packed };
+        multiply(ops, dg, v1_t, dy.reborrow(), Start::Zero, |piece, d| {
             ops.isa.run(PixelBackward { d, y: piece.of(y) });
         });
         ops.done(Phase::PixelsBackward, || Work::product(dg, v1_t));
+        if pack > 1 {
+            for image in 0..self.dy.rows() {
+                let woven = self.dy_packed.row(image / pack);
+                unweave(pack, image % pack, woven, self.dy.row_mut(image));
+            }
+            ops.done(Phase::PixelsBackward, || Work::values(2 * self.dy.rows() * self.dy.cols()));
+        }
         self.by_image.list_rows(ops, self.dy.view());
     }
 
@@ -164,7 +218,7 @@ impl Output<'_> {
 /// The parameters of a generator.
 #[derive(Clone, Copy, Debug)]
 pub struct Weights<'a> {
-    /// W1, [latent, hidden].
+    /// W1, [latent + classes, hidden].
     pub w1: Mat<'a>,
     /// b1, one per hidden unit.
     pub b1: &'a [f32],
@@ -177,7 +231,7 @@ pub struct Weights<'a> {
 /// Room for some images on their way.
 #[derive(Debug)]
 pub struct Room<'a> {
-    /// [images, latent].
+    /// [images, latent + classes].
     pub z: MatMut<'a>,
     /// [images, hidden].
     pub h: MatMut<'a>,
@@ -196,27 +250,42 @@ impl<'a> Room<'a> {
     }
 }
 
+/// Which samples.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted {
+    /// The seed.
+    pub seed: u64,
+    /// The first one.
+    pub first: u64,
+    /// The class of all; else that of sample i is i mod `classes`.
+    pub class: Option<usize>,
+    /// How many classes there are; 0 if none.
+    pub classes: usize,
+}
+
 /// A worker's part of some samples.
 struct Sampling<'a> {
     room: Room<'a>,
-    /// The first sample.
-    first: u64,
+    wanted: Wanted,
     /// Where the images go.
     out: &'a mut [u8],
 }
 
-/// Writes the samples `first..` of `seed` into `out`, a whole number of images, a byte per pixel. Workers share no row.
+/// Writes samples into `out`, a whole number of images, a byte per pixel. Workers share no row.
 ///
 /// # Errors
-/// [`Error::Environment`] if a worker's floating-point unit is in another mode than the default.
+/// [`Error::Usage`] if there is no such class; [`Error::Environment`] if a worker's floating-point unit is in another mode than the default.
 pub fn sample(
     team: &impl Team,
     ops: &Ops<'_>,
     weights: Weights<'_>,
     room: Room<'_>,
-    (seed, first): (u64, u64),
+    wanted: Wanted,
     out: &mut [u8],
 ) -> Result<(), Error> {
+    if wanted.class.is_some_and(|class| class >= wanted.classes) {
+        return Err(Error::usage("class", "expected a class of a conditional generator's, counted from 0"));
+    }
     let (rows, pixels) = (room.z.rows(), room.y.cols());
     let images = out.len() / pixels;
     let n = team.workers().min(MOST_WORKERS).min(images).min(rows / PAIR).max(1);
@@ -228,11 +297,12 @@ pub fn sample(
         let (from, to) = (images * w / n, images * (w + 1) / n);
         let (images, rest) = core::mem::take(&mut out).split_at_mut((to - from) * pixels);
         out = rest;
-        Some(Sampling { room: own, first: first.wrapping_add(from as u64), out: images })
+        let wanted = Wanted { first: wanted.first.wrapping_add(from as u64), ..wanted };
+        Some(Sampling { room: own, wanted, out: images })
     });
     let refused = AtomicBool::new(false);
     team.run(&mut parts[..n], |part| match part.take() {
-        Some(part) if float_mode::is_default() => part.run(ops, weights, seed),
+        Some(part) if float_mode::is_default() => part.run(ops, weights),
         Some(_) => refused.store(true, Ordering::Relaxed),
         None => {}
     });
@@ -241,14 +311,17 @@ pub fn sample(
 
 impl Sampling<'_> {
     /// Makes the images, as many at a time as there is room for.
-    fn run(self, ops: &Ops<'_>, Weights { w1, b1, w2, b2 }: Weights<'_>, seed: u64) {
-        let Sampling { room: Room { mut z, mut h, terms, mut y }, mut first, out } = self;
+    fn run(self, ops: &Ops<'_>, Weights { w1, b1, w2, b2 }: Weights<'_>) {
+        let Sampling { room: Room { mut z, mut h, terms, mut y }, wanted, out } = self;
+        let Wanted { seed, mut first, class, classes } = wanted;
         let (mut terms, rows, pixels) = (Terms::new(terms), z.rows(), y.cols());
         for images in out.chunks_mut(rows * pixels) {
             let count = images.len() / pixels;
             let (mut z, mut h, mut y) =
                 (z.sub_rows_mut(0, count), h.sub_rows_mut(0, count), y.sub_rows_mut(0, count));
-            draw(ops, seed, |row| Purpose::Sample(first.wrapping_add(row)), &mut z);
+            let index = |row| first.wrapping_add(row);
+            let class = |row| class.unwrap_or_else(|| (index(row) % classes as u64) as usize);
+            draw(ops, seed, |row| Purpose::Sample(index(row)), (classes, class), &mut z);
             hidden_forward(ops, z.view(), w1, b1, h.reborrow());
             terms.list_rows(ops, h.view());
             output_forward(ops, terms.of_rows(h.view()), w2, b2, y.reborrow());

@@ -1,170 +1,36 @@
 //! The places of everything in the arena. Uses [`error`](crate::error), [`parallel`](crate::parallel), `kernels`, `rng`,
-//! `sizes` and `tensor`.
+//! `sizes`, `tensor` and `places`.
 //!
 //! All memory of a run is one slice of [`Line`]s: first the state (every tensor, with its moments), then what goes from
 //! owner to owner, then the owners' own memory, cut up among as many as there are in a run. Where everything lies is a
-//! function of the sizes, but for that last part. Rows of matrices start on a cache line, and their stride is an odd number
-//! of lines, so that a column of tiles does not fall into one set of the cache.
+//! function of the sizes, but for that last part.
 //!
 //! Both large weights are stored by pixel, `[pixels, hidden]`: an owner's pixels are rows, memory of its own.
 
+use super::places::{LINE, ListPlace, Place, Planner};
 use super::sizes::{BLOCKS, Sizes, max};
 use super::tensor::{Part, Tensor, TensorView};
 use crate::error::Error;
-use crate::kernels::lists::{ListsMut, PAIR};
 use crate::kernels::reference::sqrt;
 use crate::kernels::relay::flag_lines;
-use crate::kernels::tiles::{Line, Mat, MatMut};
+use crate::kernels::tiles::Line;
 use crate::parallel::MOST_WORKERS;
 use crate::rng::{Purpose, Stream};
-
-/// f32s per line.
-const LINE: usize = 16;
-/// f32s from one row to the next: `cols` rounded up to an odd number of lines.
-const fn stride(cols: usize) -> usize {
-    (cols.div_ceil(LINE) | 1) * LINE
-}
-
-/// The place of a matrix of f32s (or u32s).
-#[derive(Clone, Copy, Debug)]
-pub struct Place {
-    first: usize,
-    rows: usize,
-    cols: usize,
-}
-
-impl Place {
-    const fn lines(self) -> usize {
-        self.rows * stride(self.cols) / LINE
-    }
-    /// What lies there.
-    pub fn of<T: bytemuck::Pod>(self, memory: &[Line]) -> Mat<'_, T> {
-        let lines = &memory[self.first..self.first + self.lines()];
-        Mat::new(bytemuck::cast_slice(lines), self.rows, self.cols, stride(self.cols))
-    }
-    fn of_mut<T: bytemuck::Pod>(self, memory: &mut [Line]) -> MatMut<'_, T> {
-        let lines = &mut memory[self.first..self.first + self.lines()];
-        MatMut::new(bytemuck::cast_slice_mut(lines), self.rows, self.cols, stride(self.cols))
-    }
-}
-
-/// The place of lists of terms.
-#[derive(Clone, Copy, Debug)]
-pub struct ListPlace {
-    first: usize,
-    rows: usize,
-    capacity: usize,
-}
-
-/// Counts out places, one after the other.
-struct Planner(usize);
-
-impl Planner {
-    const fn mat(&mut self, rows: usize, cols: usize) -> Place {
-        let place = Place { first: self.0, rows, cols };
-        self.0 += place.lines();
-        place
-    }
-    const fn lists(&mut self, rows: usize, capacity: usize) -> ListPlace {
-        let (first, pairs) = (self.0, rows.div_ceil(PAIR));
-        let places = pairs * capacity;
-        self.0 += places.div_ceil(2 * LINE) + (PAIR * places).div_ceil(LINE) + pairs.div_ceil(LINE);
-        ListPlace { first, rows, capacity }
-    }
-}
-
-/// Cuts memory into pieces, in the order of their places; what lies between those that are asked for is left out.
-#[derive(Debug)]
-pub struct Carver<'a> {
-    rest: &'a mut [Line],
-    at: usize,
-}
-
-impl<'a> Carver<'a> {
-    /// Cuts `memory`.
-    pub fn new(memory: &'a mut [Line]) -> Self {
-        Carver { rest: memory, at: 0 }
-    }
-    /// The next so many lines.
-    pub fn lines(&mut self, lines: usize) -> &'a mut [Line] {
-        let (piece, rest) = core::mem::take(&mut self.rest).split_at_mut(lines);
-        (self.rest, self.at) = (rest, self.at + lines);
-        piece
-    }
-    /// So many lines at a place.
-    fn lines_at(&mut self, first: usize, lines: usize) -> &'a mut [Line] {
-        self.lines(first - self.at);
-        self.lines(lines)
-    }
-    /// The matrix of a place.
-    pub fn mat<T: bytemuck::Pod>(&mut self, place: Place) -> MatMut<'a, T> {
-        let lines = self.lines_at(place.first, place.lines());
-        MatMut::new(bytemuck::cast_slice_mut(lines), place.rows, place.cols, stride(place.cols))
-    }
-    /// The lists of a place.
-    pub fn lists(&mut self, place: ListPlace) -> ListsMut<'a> {
-        let pairs = place.rows.div_ceil(PAIR);
-        let places = pairs * place.capacity;
-        let index = self.lines_at(place.first, places.div_ceil(2 * LINE));
-        let (value, len) = (self.lines((PAIR * places).div_ceil(LINE)), self.lines(pairs.div_ceil(LINE)));
-        ListsMut::new(
-            &mut bytemuck::cast_slice_mut(index)[..places],
-            &mut bytemuck::cast_slice_mut(value)[..places],
-            &mut bytemuck::cast_slice_mut(len)[..pairs],
-            place.rows,
-            place.capacity,
-        )
-    }
-    /// A tensor with its moments.
-    pub fn tensor(&mut self, [p, m, v]: [Place; 3]) -> TensorMut<'a> {
-        TensorMut { p: self.mat(p), m: self.mat(m), v: self.mat(v) }
-    }
-}
-
-/// A stored tensor with its moments.
-#[derive(Debug)]
-pub struct TensorMut<'a> {
-    /// Parameters.
-    pub p: MatMut<'a>,
-    /// First moments.
-    pub m: MatMut<'a>,
-    /// Second moments.
-    pub v: MatMut<'a>,
-}
-
-impl<'a> TensorMut<'a> {
-    /// The same tensor for a shorter time.
-    pub fn reborrow(&mut self) -> TensorMut<'_> {
-        TensorMut { p: self.p.reborrow(), m: self.m.reborrow(), v: self.v.reborrow() }
-    }
-    /// The first `at` rows, and the rest.
-    pub fn split_rows(self, at: usize) -> (Self, Self) {
-        let ((p, p_rest), (m, m_rest), (v, v_rest)) =
-            (self.p.split_rows(at), self.m.split_rows(at), self.v.split_rows(at));
-        (TensorMut { p, m, v }, TensorMut { p: p_rest, m: m_rest, v: v_rest })
-    }
-    /// The first `at` columns, and the rest.
-    pub fn split_cols(self, at: usize) -> (Self, Self) {
-        let ((p, p_rest), (m, m_rest), (v, v_rest)) =
-            (self.p.split_cols(at), self.m.split_cols(at), self.v.split_cols(at));
-        (TensorMut { p, m, v }, TensorMut { p: p_rest, m: m_rest, v: v_rest })
-    }
-}
 
 /// Where everything of a run lies that does not belong to one owner. Names are those of [`trainer`](crate::trainer).
 #[derive(Clone, Copy, Debug)]
 pub struct Layout {
-    /// Every tensor as it is stored: parameters, first moments, second moments.
-    pub tensors: [[Place; 3]; 8],
+    /// Every tensor as it is stored: parameters, first moments, second moments, average. That is empty where there is none.
+    pub tensors: [[Place; 4]; 8],
     /// The current epoch's permutation, one row of u32s.
     pub order: Place,
     /// How many images the next step has (0: there is none), and which; one row of u32s.
     pub batch: Place,
-    /// Noise, [batch, latent].
+    /// Noise and classes, [batch, latent + classes].
     pub z: Place,
     /// The generator's hidden values, [batch, hidden].
     pub h: Place,
-    /// The discriminator's hidden values of real images, [batch, hidden].
+    /// The discriminator's hidden values of real images, [rows, hidden].
     pub r: Place,
     /// The same of generated images.
     pub f: Place,
@@ -172,9 +38,9 @@ pub struct Layout {
     pub dh: Place,
     /// discriminator.out.weight as it was before the step, one row.
     pub v2: Place,
-    /// dl_r, one value per row of the batch.
+    /// dl_r, one value per row of the discriminator.
     pub dl_r: Place,
-    /// dl_f, and dl_g, one value each per row of the batch.
+    /// dl_f, and dl_g, one value each per row.
     pub dl_f: Place,
     /// l_r, and l_f.
     pub logits: Place,
@@ -197,30 +63,33 @@ impl Layout {
     pub const fn new(sizes: &Sizes) -> Layout {
         let mut plan = Planner(0);
         let nowhere = Place { first: 0, rows: 0, cols: 0 };
-        let mut tensors = [[nowhere; 3]; 8];
+        let mut tensors = [[nowhere; 4]; 8];
         let mut i = 0;
         while i < 8 {
             let [rows, cols] = Tensor::ALL[i].stored_dims(sizes);
-            tensors[i] = [plan.mat(rows, cols), plan.mat(rows, cols), plan.mat(rows, cols)];
+            let averaged = if sizes.averaged && Tensor::ALL[i].is_generators() { rows } else { 0 };
+            tensors[i] =
+                [plan.mat(rows, cols), plan.mat(rows, cols), plan.mat(rows, cols), plan.mat(averaged, cols)];
             i += 1;
         }
-        let (batch, g_hidden, d_hidden) = (sizes.batch, sizes.generator_hidden, sizes.discriminator_hidden);
+        let (batch, rows) = (sizes.batch, sizes.rows());
+        let (g_hidden, d_hidden) = (sizes.generator_hidden, sizes.discriminator_hidden);
         let flags = Self::flags(sizes.most_owners(), BLOCKS);
         Layout {
             tensors,
             order: plan.mat(1, sizes.images),
             batch: plan.mat(1, 1 + batch),
-            z: plan.mat(batch, sizes.latent),
+            z: plan.mat(batch, sizes.generator_inputs()),
             h: plan.mat(batch, g_hidden),
-            r: plan.mat(batch, d_hidden),
-            f: plan.mat(batch, d_hidden),
+            r: plan.mat(rows, d_hidden),
+            f: plan.mat(rows, d_hidden),
             dh: plan.mat(batch, g_hidden),
             v2: plan.mat(1, d_hidden),
-            dl_r: plan.mat(1, batch),
-            dl_f: plan.mat(2, batch),
-            logits: plan.mat(2, batch),
-            losses: plan.mat(3, batch),
-            dlogits: plan.mat(3, batch),
+            dl_r: plan.mat(1, rows),
+            dl_f: plan.mat(2, rows),
+            logits: plan.mat(2, rows),
+            losses: plan.mat(3, rows),
+            dlogits: plan.mat(3, rows),
             db1: plan.mat(1, g_hidden),
             dc1: plan.mat(1, d_hidden),
             flags,
@@ -240,8 +109,8 @@ impl Layout {
         while owners <= sizes.most_owners() {
             let (mut sum, mut owner) = (0, 0);
             while owner < owners {
-                let pixels = sizes.pixels_of(owner, owners);
-                sum += OwnLayout::new(sizes, pixels.end - pixels.start).lines;
+                let (pixels, inputs) = (sizes.pixels_of(owner, owners), sizes.inputs_of(owner, owners));
+                sum += OwnLayout::new(sizes, pixels.end - pixels.start, inputs.end - inputs.start).lines;
                 owner += 1;
             }
             most = max(most, sum);
@@ -261,58 +130,66 @@ pub const GRADIENT_COLUMNS: usize = 128;
 pub struct OwnLayout {
     /// generator.out.weight, transposed back to [hidden, pixels].
     pub w2: Place,
-    /// discriminator.hidden.weight transposed, [hidden, pixels].
+    /// The rows of discriminator.hidden.weight that belong to pixels, transposed, [hidden, pack · pixels].
     pub v1_t: Place,
-    /// Real images, [batch, pixels].
+    /// Bytes of real images that are judged together; empty where each is judged alone.
+    pub bytes: Place,
+    /// Real images, with their classes, [rows, inputs].
     pub x: Place,
-    /// Generated images, [batch, pixels].
+    /// Generated images, with their classes, [rows, inputs].
     pub y: Place,
-    /// ∂(G loss)/∂(y before its sigmoid), [batch, pixels].
+    /// ∂(G loss)/∂(y before its sigmoid), [rows, pack · pixels]; empty where each image is judged alone.
+    pub dy_packed: Place,
+    /// The same image by image, [batch, pixels].
     pub dy: Place,
-    /// ∂(D loss)/∂(r before its ReLU), [batch, hidden].
+    /// ∂(D loss)/∂(r before its ReLU), [rows, hidden].
     pub dr: Place,
-    /// ∂(D loss)/∂(f before its ReLU), [batch, hidden].
+    /// ∂(D loss)/∂(f before its ReLU), [rows, hidden].
     pub df: Place,
-    /// ∂(G loss)/∂(f before its ReLU), [batch, hidden].
+    /// ∂(G loss)/∂(f before its ReLU), [rows, hidden].
     pub dg: Place,
     /// Gradient of generator.out.bias, one row.
     pub db2: Place,
     /// A piece of a weight's gradient.
     pub gradient: Place,
-    /// Terms of x by image.
+    /// Terms of x by row.
     pub x_by_image: ListPlace,
-    /// Terms of x by pixel.
+    /// Terms of x by input.
     pub x_by_pixel: ListPlace,
-    /// Terms of y, then of dy, by image.
+    /// Terms of y, then of dy, by row.
     pub by_image: ListPlace,
-    /// Terms of y, then of dy, by pixel.
+    /// Terms of y, then of dy, by column.
     pub by_pixel: ListPlace,
-    /// Terms of h, then of dg, by image.
+    /// Terms of h, then of dg, by row.
     pub by_unit: ListPlace,
     /// Lines of all of it.
     pub lines: usize,
 }
 
 impl OwnLayout {
-    /// The layout for the owner of so many pixels.
-    pub const fn new(sizes: &Sizes, pixels: usize) -> OwnLayout {
+    /// The layout for the owner of so many pixels, and of so many inputs of the discriminator.
+    pub const fn new(sizes: &Sizes, pixels: usize, inputs: usize) -> OwnLayout {
         let mut plan = Planner(0);
-        let (batch, g_hidden, d_hidden) = (sizes.batch, sizes.generator_hidden, sizes.discriminator_hidden);
+        let (batch, rows) = (sizes.batch, sizes.rows());
+        let (g_hidden, d_hidden) = (sizes.generator_hidden, sizes.discriminator_hidden);
+        let packed = sizes.pack * pixels;
         OwnLayout {
             w2: plan.mat(g_hidden, pixels),
-            v1_t: plan.mat(d_hidden, pixels),
-            x: plan.mat(batch, pixels),
-            y: plan.mat(batch, pixels),
+            v1_t: plan.mat(d_hidden, packed),
+            bytes: plan.mat(if sizes.pack > 1 { 1 } else { 0 }, packed.div_ceil(4)),
+            x: plan.mat(rows, inputs),
+            y: plan.mat(rows, inputs),
+            dy_packed: plan.mat(if sizes.pack > 1 { rows } else { 0 }, packed),
             dy: plan.mat(batch, pixels),
-            dr: plan.mat(batch, d_hidden),
-            df: plan.mat(batch, d_hidden),
-            dg: plan.mat(batch, d_hidden),
+            dr: plan.mat(rows, d_hidden),
+            df: plan.mat(rows, d_hidden),
+            dg: plan.mat(rows, d_hidden),
             db2: plan.mat(1, pixels),
             gradient: plan.mat(GRADIENT_ROWS, GRADIENT_COLUMNS),
-            x_by_image: plan.lists(batch, pixels),
-            x_by_pixel: plan.lists(pixels, batch),
-            by_image: plan.lists(batch, pixels),
-            by_pixel: plan.lists(pixels, batch),
+            x_by_image: plan.lists(rows, inputs),
+            x_by_pixel: plan.lists(inputs, rows),
+            by_image: plan.lists(batch, inputs),
+            by_pixel: plan.lists(inputs, batch),
             by_unit: plan.lists(batch, max(g_hidden, d_hidden)),
             lines: plan.0,
         }
@@ -322,7 +199,7 @@ impl OwnLayout {
 /// Where everything lies that a generator alone needs to sample, its weights row-major.
 #[derive(Clone, Copy, Debug)]
 pub struct SamplerLayout {
-    /// generator.hidden.weight, [latent, hidden].
+    /// generator.hidden.weight, [latent + classes, hidden].
     pub w1: Place,
     /// generator.hidden.bias, one row.
     pub b1: Place,
@@ -330,7 +207,7 @@ pub struct SamplerLayout {
     pub w2: Place,
     /// generator.out.bias, one row.
     pub b2: Place,
-    /// Noise, [batch, latent].
+    /// Noise and classes, [batch, latent + classes].
     pub z: Place,
     /// Hidden values, [batch, hidden].
     pub h: Place,
@@ -347,11 +224,11 @@ impl SamplerLayout {
     pub const fn new(sizes: &Sizes) -> SamplerLayout {
         let mut plan = Planner(0);
         SamplerLayout {
-            w1: plan.mat(sizes.latent, sizes.generator_hidden),
+            w1: plan.mat(sizes.generator_inputs(), sizes.generator_hidden),
             b1: plan.mat(1, sizes.generator_hidden),
             w2: plan.mat(sizes.generator_hidden, sizes.pixels),
             b2: plan.mat(1, sizes.pixels),
-            z: plan.mat(sizes.batch, sizes.latent),
+            z: plan.mat(sizes.batch, sizes.generator_inputs()),
             h: plan.mat(sizes.batch, sizes.generator_hidden),
             y: plan.mat(sizes.batch, sizes.pixels),
             by_unit: plan.lists(sizes.batch, sizes.generator_hidden),
@@ -365,15 +242,20 @@ fn most_bytes(sizes: &Sizes) -> u64 {
     /// More than a row's last line and its odd one.
     const BESIDE: usize = 3 * LINE;
     let mat = |rows: usize, cols: usize| (rows as u64 + 1) * (cols + BESIDE) as u64;
-    let Sizes { latent, generator_hidden, discriminator_hidden, batch, pixels, images } = *sizes;
+    let Sizes { generator_hidden, discriminator_hidden, batch, images, .. } = *sizes;
+    let (latent, pixels) = (sizes.generator_inputs(), sizes.discriminator_inputs());
     let hidden = max(generator_hidden, discriminator_hidden);
     // Every owner's rows end with a line that is not full.
     let own_pixels = pixels + MOST_WORKERS * BESIDE;
     let tensors = mat(latent, hidden) + 2 * mat(pixels, hidden) + 5 * mat(1, max(hidden, pixels));
-    let shared =
-        mat(1, images) + mat(batch, latent) + 4 * mat(batch, hidden) + 12 * mat(1, max(batch, hidden));
+    let averages = if sizes.averaged { tensors } else { 0 };
+    let shared = averages
+        + mat(1, images)
+        + mat(batch, latent)
+        + 4 * mat(batch, hidden)
+        + 12 * mat(1, max(batch, hidden));
     // Lists take two and a half times as much as what they are made of.
-    let by_pixel = 2 * mat(hidden, own_pixels) + (3 + 4 * 3) * mat(max(batch, LINE), own_pixels);
+    let by_pixel = 2 * mat(hidden, own_pixels) + (4 + 4 * 3) * mat(max(batch, LINE), own_pixels);
     let by_owner =
         (3 + 3) * mat(batch, hidden) + mat(GRADIENT_ROWS, GRADIENT_COLUMNS) + mat(8, BLOCKS * LINE);
     4 * (3 * tensors + shared + by_pixel + MOST_WORKERS as u64 * by_owner)
@@ -417,7 +299,7 @@ impl Layout {
     }
 
     /// The state before the first step: weights N(0, σ) with σ = 1/√(fan_in/2) in row-major order, both normals of a
-    /// pair in turn; biases and moments 0.
+    /// pair in turn; biases and moments 0. An average begins as the parameters are.
     pub(crate) fn initialise(&self, memory: &mut [Line], seed: u64) {
         for tensor in Tensor::ALL {
             for part in Part::ALL {
@@ -438,6 +320,22 @@ impl Layout {
                 pair[(n - 1) % 2]
             });
         }
+        self.begin_averages(memory);
+    }
+
+    /// Whether there is an average.
+    pub fn is_averaged(&self) -> bool {
+        self.tensors[0][Part::Average as usize].rows > 0
+    }
+
+    /// The average begins as the parameters are.
+    fn begin_averages(&self, memory: &mut [Line]) {
+        for [p, _, _, average] in self.tensors {
+            // They lie one after the other, or there is none.
+            let (before, from) = memory.split_at_mut(average.first);
+            let (mut average, p) = (Place { first: 0, ..average }.of_mut::<f32>(from), p.of::<f32>(before));
+            (0..average.rows()).for_each(|i| average.row_mut(i).copy_from_slice(p.row(i)));
+        }
     }
 }
 
@@ -455,14 +353,23 @@ mod tests {
                     [size, size, other, other, size, 1_000_000],
                 ] {
                     let [latent, generator_hidden, discriminator_hidden, batch, pixels, images] = sizes;
-                    let sizes =
-                        Sizes { latent, generator_hidden, discriminator_hidden, batch, pixels, images };
+                    let sizes = Sizes {
+                        latent,
+                        classes: 0,
+                        generator_hidden,
+                        discriminator_hidden,
+                        batch,
+                        pack: 1,
+                        averaged: true,
+                        pixels,
+                        images,
+                    };
                     let bytes = size_of::<Line>() as u64 * Layout::arena_lines(&sizes) as u64;
                     assert!(bytes <= most_bytes(&sizes), "{sizes:?}");
                 }
             }
         }
-        let sizes = Sizes::new(&crate::Config::default(), 784, 55_000);
+        let sizes = Sizes::new(&crate::Config::default(), 784, 0, 55_000);
         assert!(most_bytes(&sizes) < 100_000_000);
     }
 }

@@ -8,9 +8,11 @@
 //!
 //! - [`sizes`]: the sizes of a run, and how its work is shared out
 //! - [`tensor`]: the eight tensors
-//! - [`layout`]: where everything lies in the arena
+//! - [`places`]: places in the arena
+//! - [`layout`]: where everything lies there
 //! - [`phase`]: what a step consists of
 //! - [`layers`]: what the layers of both networks have in common
+//! - `pack`: images side by side
 //! - [`update`]: gradients of parameters, and Adam
 //! - [`loss`]: the losses
 //! - [`generator`]: the generator
@@ -41,7 +43,9 @@ pub mod generator;
 pub mod layers;
 pub mod layout;
 pub mod loss;
+mod pack;
 pub mod phase;
+pub mod places;
 pub mod sizes;
 pub mod tensor;
 pub mod update;

@@ -20,12 +20,18 @@ pub const BLOCKS: usize = 4;
 pub struct Sizes {
     /// Noise per image.
     pub latent: usize,
+    /// Classes; 0 without labels.
+    pub classes: usize,
     /// Hidden units of the generator.
     pub generator_hidden: usize,
     /// Hidden units of the discriminator.
     pub discriminator_hidden: usize,
     /// Images per batch.
     pub batch: usize,
+    /// Images that the discriminator judges side by side.
+    pub pack: usize,
+    /// Whether there is an average of the generator's parameters.
+    pub averaged: bool,
     /// Pixels per image.
     pub pixels: usize,
     /// Training images.
@@ -40,22 +46,41 @@ pub(super) const fn max(a: usize, b: usize) -> usize {
 }
 
 impl Sizes {
-    /// The sizes of `config` with `images` training images of `pixels`.
-    pub const fn new(config: &Config, pixels: usize, images: usize) -> Sizes {
+    /// The sizes of `config` with `images` training images of `pixels` and `classes`.
+    pub const fn new(config: &Config, pixels: usize, classes: usize, images: usize) -> Sizes {
         Sizes {
             latent: config.latent_size,
+            classes: if config.labels { classes } else { 0 },
             generator_hidden: config.generator_hidden,
             discriminator_hidden: config.discriminator_hidden,
             batch: config.batch_size,
+            pack: config.pack,
+            averaged: config.average > 0.0,
             pixels,
             images,
         }
     }
 
+    /// Inputs of the generator: noise, and a column for each class.
+    pub const fn generator_inputs(&self) -> usize {
+        self.latent + self.classes
+    }
+
+    /// Inputs of the discriminator: of each pixel and then of each class a column for each of the images that are judged
+    /// together.
+    pub const fn discriminator_inputs(&self) -> usize {
+        self.pack * (self.pixels + self.classes)
+    }
+
+    /// Rows of the discriminator in a batch.
+    pub const fn rows(&self) -> usize {
+        self.batch / self.pack
+    }
+
     /// Floating-point operations of the products of a step for one row of the batch: for each pixel, and beside them.
     const fn flop(&self) -> (u64, u64) {
         let (g_hidden, d_hidden) = (self.generator_hidden as u64, self.discriminator_hidden as u64);
-        (2 * (3 * g_hidden + 5 * d_hidden), 4 * self.latent as u64 * g_hidden)
+        (2 * (3 * g_hidden + 5 * d_hidden), 4 * self.generator_inputs() as u64 * g_hidden)
     }
 
     /// Floating-point operations of the ten products of a step, done densely.
@@ -98,6 +123,13 @@ impl Sizes {
         self.first_pixel(owner, owners)..self.first_pixel(owner + 1, owners)
     }
 
+    /// The inputs of the discriminator that belong to those pixels; the columns of classes are the last owner's.
+    pub const fn inputs_of(&self, owner: usize, owners: usize) -> Range<usize> {
+        let Range { start, end } = self.pixels_of(owner, owners);
+        let end = if owner + 1 == owners { end + self.classes } else { end };
+        self.pack * start..self.pack * end
+    }
+
     /// Blocks of rows of the chains that go from owner to owner.
     pub const fn blocks(&self, owners: usize) -> usize {
         if owners == 1 { 1 } else { min(BLOCKS, self.batch.div_ceil(2)) }
@@ -114,9 +146,12 @@ mod tests {
             for latent in [1, 100, 65_536] {
                 let sizes = Sizes {
                     latent,
+                    classes: 0,
                     generator_hidden: 256,
                     discriminator_hidden: 256,
                     batch: 128,
+                    pack: 1,
+                    averaged: false,
                     pixels,
                     images: 1,
                 };

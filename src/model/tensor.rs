@@ -21,6 +21,19 @@ named! {
 }
 
 impl Tensor {
+    /// Those of the generator.
+    pub const GENERATOR: [Tensor; 4] = [
+        Tensor::GeneratorHiddenWeight,
+        Tensor::GeneratorHiddenBias,
+        Tensor::GeneratorOutWeight,
+        Tensor::GeneratorOutBias,
+    ];
+
+    /// Whether it is the generator's.
+    pub const fn is_generators(self) -> bool {
+        (self as usize) < Self::GENERATOR.len()
+    }
+
     /// Whether it is a bias: one dimension.
     pub const fn is_bias(self) -> bool {
         self as usize % 2 == 1
@@ -29,11 +42,11 @@ impl Tensor {
     /// Rows and columns in canonical order; a bias is one row.
     pub const fn dims(self, sizes: &Sizes) -> [usize; 2] {
         match self {
-            Tensor::GeneratorHiddenWeight => [sizes.latent, sizes.generator_hidden],
+            Tensor::GeneratorHiddenWeight => [sizes.generator_inputs(), sizes.generator_hidden],
             Tensor::GeneratorHiddenBias => [1, sizes.generator_hidden],
             Tensor::GeneratorOutWeight => [sizes.generator_hidden, sizes.pixels],
             Tensor::GeneratorOutBias => [1, sizes.pixels],
-            Tensor::DiscriminatorHiddenWeight => [sizes.pixels, sizes.discriminator_hidden],
+            Tensor::DiscriminatorHiddenWeight => [sizes.discriminator_inputs(), sizes.discriminator_hidden],
             Tensor::DiscriminatorHiddenBias => [1, sizes.discriminator_hidden],
             Tensor::DiscriminatorOutWeight => [sizes.discriminator_hidden, 1],
             Tensor::DiscriminatorOutBias => [1, 1],
@@ -97,6 +110,8 @@ pub enum Part {
     AdamM,
     /// Adam's second moments.
     AdamV,
+    /// The average of the parameters of a generator's tensor, which is no part of the state.
+    Average,
 }
 
 impl Part {
@@ -106,7 +121,7 @@ impl Part {
     /// Whether a step can leave the value `x` behind in this part of a tensor.
     pub fn admits(self, x: f32) -> bool {
         match self {
-            Part::Parameter => in_bounds(x, 0.0, 0.0),
+            Part::Parameter | Part::Average => in_bounds(x, 0.0, 0.0),
             Part::AdamM => in_bounds(0.0, x, 0.0),
             Part::AdamV => in_bounds(0.0, 0.0, x) && x.is_sign_positive(),
         }

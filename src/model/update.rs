@@ -1,12 +1,14 @@
-//! Weight and bias gradients, each followed at once by Adam's update. Uses `kernels`, `layers` and `layout`.
+//! Weight and bias gradients, each followed at once by Adam's update, and that by the average's. Uses `kernels`, `layers`,
+//! `layout` and `places`.
 //!
 //! A piece of a weight is updated with its moments: the gradient's chains end in scratch memory, and Adam runs along its
 //! rows. Ended in Adam's update instead, tile by tile, these products took 7.3 ms of a step, and take 4 so (Zen 1, one
 //! thread): a tile touches six rows of three matrices at once, too many streams for the prefetchers.
 
 use super::layers::{Ops, Piece};
-use super::layout::{GRADIENT_COLUMNS, GRADIENT_ROWS, TensorMut};
-use crate::kernels::adam::AdamStep;
+use super::layout::{GRADIENT_COLUMNS, GRADIENT_ROWS};
+use super::places::TensorMut;
+use crate::kernels::adam::{AdamStep, AverageStep};
 use crate::kernels::dense::ColumnSums;
 use crate::kernels::gemm::{Left, Start};
 use crate::kernels::reference::AdamRates;
@@ -17,6 +19,8 @@ use crate::kernels::tiles::{Mat, MatMut};
 pub struct Adam<'a> {
     /// The constants of the step.
     pub rates: AdamRates,
+    /// How much of a parameter goes into its average.
+    pub share: f32,
     /// A piece of a weight's gradient.
     pub gradient: MatMut<'a>,
     /// Whether a parameter, or a moment, has left its bounds.
@@ -35,6 +39,10 @@ impl Adam<'_> {
             }
             let [p, m, v] = [&mut weight.p, &mut weight.m, &mut weight.v].map(|x| piece.of_mut(x));
             self.diverged |= !ops.isa.run(AdamStep { p, m, v, g: g.view(), rates: self.rates });
+            if weight.average.rows() > 0 {
+                let (average, p) = (piece.of_mut(&mut weight.average), piece.of(weight.p.view()));
+                ops.isa.run(AverageStep { average, p, share: self.share });
+            }
         }
     }
 
@@ -49,8 +57,11 @@ impl Adam<'_> {
 
     /// One row of parameters with this gradient.
     pub fn row(&mut self, ops: &Ops<'_>, row: TensorMut<'_>, gradient: &[f32]) {
-        let TensorMut { p, m, v } = row;
+        let TensorMut { mut p, m, v, average } = row;
         let g = Mat::new(gradient, 1, gradient.len(), gradient.len());
-        self.diverged |= !ops.isa.run(AdamStep { p, m, v, g, rates: self.rates });
+        self.diverged |= !ops.isa.run(AdamStep { p: p.reborrow(), m, v, g, rates: self.rates });
+        if average.rows() > 0 {
+            ops.isa.run(AverageStep { average, p: p.view(), share: self.share });
+        }
     }
 }

@@ -19,7 +19,7 @@ use super::manifest::{Outcome, Status};
 use super::plan::{CANVAS_EVERY, Leaves};
 use super::record::{Owned, record};
 use super::recorded::Recorded;
-use crate::digest::Digest;
+use crate::digest::Digests;
 use crate::error::Error;
 use crate::export::png;
 use crate::files;
@@ -40,7 +40,7 @@ pub struct Audit<'a> {
     /// The log by step.
     log: BTreeMap<u64, Entry>,
     /// The digests of good checkpoints by step.
-    checkpoints: BTreeMap<u64, Digest>,
+    checkpoints: BTreeMap<u64, Digests>,
     problems: Mutex<Vec<String>>,
     observer: &'a dyn Observer,
 }
@@ -186,7 +186,7 @@ impl<'a> Audit<'a> {
                     self.problem(format!("{name}: height and width are not those of the data"));
                 }
                 Ok(found) => {
-                    self.checkpoints.insert(step, found.state_digest);
+                    self.checkpoints.insert(step, found.digests);
                 }
             }
         }
@@ -224,7 +224,7 @@ impl<'a> Audit<'a> {
             self.problem(format!("manifest.json: status is {} {what} a state_digest", run.status.name()));
         }
         if let (Some(digest), Some(kept)) = (&run.state_digest, self.checkpoints.get(&run.steps_done)) {
-            differs("state_digest", &digest.to_string(), &kept.to_string());
+            differs("state_digest", &digest.to_string(), &kept.state.to_string());
         }
         let planned = match plan.schedule.checkpoint_every {
             0 => run.steps_done.min(1),
@@ -256,8 +256,8 @@ impl<'a> Audit<'a> {
             if !self.leaves(step).entry {
                 self.problem(format!("metrics.jsonl: step {step} is too much"));
             }
-            if let (Some(digest), Some(kept)) = (&line.digest, self.checkpoints.get(&step))
-                && digest != kept
+            if let (Some(digests), Some(kept)) = (line.digests(), self.checkpoints.get(&step))
+                && digests != *kept
             {
                 self.problem(format!("metrics.jsonl: step {step}: its digest is not its checkpoint's"));
             }
@@ -392,21 +392,21 @@ impl<'a> Audit<'a> {
         {
             self.problem(format!("{}: not the canvas of that step", self.run.folder.canvas(step).display()));
         }
-        if let Some(digest) = made.digest.filter(|_| leaves.checkpoint) {
-            self.compare_state(step, digest);
+        if let Some(digests) = made.digests.filter(|_| leaves.checkpoint) {
+            self.compare_state(step, digests);
         }
         Ok(())
     }
 
-    fn compare_state(&self, step: u64, digest: Digest) {
-        if let Some(kept) = self.checkpoints.get(&step).filter(|kept| **kept != digest) {
+    fn compare_state(&self, step: u64, digests: Digests) {
+        if let Some(kept) = self.checkpoints.get(&step).filter(|kept| **kept != digests) {
             let path = self.run.folder.checkpoint(step);
-            self.problem(format!("{}: its state is {kept}, trained again {digest}", path.display()));
+            self.problem(format!("{}: its state is {kept}, trained again {digests}", path.display()));
         }
         if step == self.outcome.steps_done
-            && let Some(said) = self.outcome.state_digest.filter(|said| *said != digest)
+            && let Some(said) = self.outcome.state_digest.filter(|said| *said != digests.state)
         {
-            self.problem(format!("manifest.json: state_digest is {said}, expected {digest}"));
+            self.problem(format!("manifest.json: state_digest is {said}, expected {}", digests.state));
         }
     }
 

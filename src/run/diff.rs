@@ -178,7 +178,7 @@ pub fn runs(
     let before = || common().take_while(|(step, ..)| *step < upper);
     let agree = before().last().map_or(0, |(step, ..)| step);
     // Equal losses do not prove equal states.
-    let proven = before().filter(|(_, a, b)| a.digest.is_some() && a.digest == b.digest).last();
+    let proven = before().filter(|(_, a, b)| a.digest.is_some() && a.digests() == b.digests()).last();
     let lower = proven.map_or(0, |(step, ..)| step);
     tell(Finding::LogsDiffer { agree, proven: lower, differ: upper })?;
     if of_a.bits_version != BITS_VERSION {
@@ -196,7 +196,7 @@ pub fn runs(
     for step in first..=upper {
         forward(&mut trainer_a, step, team, observer)?;
         forward(&mut trainer_b, step, team, observer)?;
-        if trainer_a.digest()? != trainer_b.digest()? {
+        if trainer_a.digests()? != trainer_b.digests()? {
             tell(Finding::FirstStep(step))?;
             let of_a = Checkpoint::of(&trainer_a, data_a.digest())?;
             return tensors(&of_a, &Checkpoint::of(&trainer_b, data_b.digest())?, tell).map(|_| false);
@@ -215,7 +215,7 @@ fn outcome(run: &Recorded) -> Result<&Outcome, Error> {
 fn end(run: &Recorded, outcome: &Outcome, observer: &dyn Observer) -> Result<String, Error> {
     let saved = match outcome.state_digest {
         Some(digest) => Some((outcome.steps_done, digest)),
-        None => run.checkpoint_before(u64::MAX, observer)?.map(|found| (found.step, found.state_digest)),
+        None => run.checkpoint_before(u64::MAX, observer)?.map(|found| (found.step, found.digests.state)),
     };
     let diverged = outcome.status == Status::Diverged;
     let and_then =
@@ -230,7 +230,7 @@ fn end(run: &Recorded, outcome: &Outcome, observer: &dyn Observer) -> Result<Str
 fn differ(a: &Entry, b: &Entry) -> bool {
     let values =
         |entry: &Entry| [entry.g_loss, entry.d_loss, entry.mean_d_real, entry.mean_d_fake].map(f32::to_bits);
-    values(a) != values(b) || a.digest.zip(b.digest).is_some_and(|(a, b)| a != b)
+    values(a) != values(b) || a.digests().zip(b.digests()).is_some_and(|(a, b)| a != b)
 }
 
 /// The entries of a run's log by step.
@@ -286,10 +286,10 @@ pub fn states(a: &Checkpoint, b: &Checkpoint, tell: Tell<'_>) -> Result<bool, Er
 /// Says which tensors differ and how far, the first one in the order of the canonical form; whether none does.
 fn tensors(a: &Checkpoint, b: &Checkpoint, tell: Tell<'_>) -> Result<bool, Error> {
     if a.state[8..] == b.state[8..] {
-        tell(Finding::Equal(a.state_digest))?;
+        tell(Finding::Equal(a.digests.state))?;
         return Ok(a.step == b.step);
     }
-    differs(tell, "state", a.state_digest, b.state_digest)?;
+    differs(tell, "state", a.digests, b.digests)?;
     let mut differing = Vec::new();
     for ((name, shape, at), (_, other, at_b)) in a.tensors().zip(b.tensors()) {
         if shape != other {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::plan::Plan;
-use crate::digest::Digest;
+use crate::digest::{Digest, Digests};
 use crate::error::Error;
 use crate::files::{self, write_whole};
 
@@ -31,6 +31,9 @@ pub struct Entry {
     /// Digest of the state after the step, at checkpoints and where it was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub digest: Option<Digest>,
+    /// Digest of the average of the generator's parameters, if there is one, beside that of the state.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub average_digest: Option<Digest>,
     /// What no run determines.
     pub timing: Timing,
 }
@@ -49,6 +52,11 @@ impl Entry {
         let entry: Entry = serde_json::from_str(line).ok()?;
         let [said, meant] = [line, &entry.text()].map(|text| serde_json::from_str(text).ok());
         says(&said?, &meant?).then_some(entry)
+    }
+
+    /// The digests, if it has them.
+    pub fn digests(&self) -> Option<Digests> {
+        self.digest.map(|state| Digests { state, average: self.average_digest })
     }
 
     /// The text without the timing.
@@ -152,7 +160,10 @@ pub fn entries(path: &Path) -> Result<BTreeMap<u64, Entry>, Error> {
 pub fn reaches(entries: &BTreeMap<u64, Entry>, path: &Path, plan: &Plan, step: u64) -> Result<(), Error> {
     let lacks = |step: &u64| {
         let (leaves, entry) = (plan.leaves(*step, false), entries.get(step));
-        leaves.entry && entry.is_none_or(|entry| leaves.digest && entry.digest.is_none())
+        let whole = |entry: &Entry| {
+            entry.digest.is_some() && entry.average_digest.is_some() == (plan.config.average > 0.0)
+        };
+        leaves.entry && entry.is_none_or(|entry| leaves.digest && !whole(entry))
     };
     match (1..=step).find(lacks) {
         Some(lacking) => {
@@ -246,5 +257,10 @@ fn text(entries: &BTreeMap<u64, Entry>) -> String {
 fn kept(entry: Entry, plan: &Plan, last: u64) -> Option<Entry> {
     let leaves = plan.leaves(entry.step, false);
     let there = entry.step <= last && leaves.entry;
-    there.then(|| Entry { digest: entry.digest.filter(|_| leaves.digest), ..entry })
+    let kept = |digest: Option<Digest>| digest.filter(|_| leaves.digest);
+    there.then(|| Entry {
+        digest: kept(entry.digest),
+        average_digest: kept(entry.average_digest),
+        ..entry
+    })
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::config::{Config, MAX_STEPS};
+use crate::config::{Config, MAX_STEPS, PRESETS};
 use crate::error::Error;
 use crate::settings::{About, Kind, Value, settings};
 
@@ -143,7 +143,7 @@ impl Plan {
         let lines = self.values().into_iter().map(|(about, text)| {
             let value = match about.kind {
                 Kind::Float if !text.contains('.') => text + ".0",
-                Kind::Integer | Kind::Float => text,
+                Kind::Integer | Kind::Float | Kind::Boolean => text,
                 Kind::Text => toml::Value::String(text).to_string(),
                 Kind::Integers => format!("[{}]", text.replace(',', ", ")),
             };
@@ -208,6 +208,19 @@ impl Settings {
     /// Adds a value, such as that of a flag. [`Plan::new`] says whether it is one.
     pub fn set(&mut self, name: &str, text: &str) {
         self.0.push(Given { name: name.to_string(), text: text.to_string(), source: None });
+    }
+
+    /// The settings called `name` in [`PRESETS`].
+    ///
+    /// # Errors
+    /// [`Error::Usage`] if none are.
+    pub fn preset(name: &str) -> Result<Settings, Error> {
+        Config::preset(name)?;
+        let mut settings = Settings::default();
+        for preset in PRESETS.iter().filter(|preset| preset.name == name) {
+            preset.settings.iter().for_each(|(name, text)| settings.set(name, text));
+        }
+        Ok(settings)
     }
 
     /// The value that is given for `name`.
@@ -275,6 +288,7 @@ fn plain(value: &DeValue<'_>, kind: Kind) -> Option<String> {
             Some(u64::from_str_radix(number.as_str(), number.radix()).ok()?.to_string())
         }
         (DeValue::Float(number), Kind::Float) => Some(number.as_str().to_string()),
+        (DeValue::Boolean(value), Kind::Boolean) => Some(value.to_string()),
         (DeValue::String(text), Kind::Text) => Some(text.to_string()),
         (DeValue::Array(numbers), Kind::Integers) => {
             let numbers: Option<Vec<String>> =

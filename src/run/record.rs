@@ -1,9 +1,12 @@
 //! What a step leaves behind: one function, whose results training writes and an audit compares. Uses `plan`, `log`, and
 //! [`export`](crate::export).
 
+use std::path::Path;
+
 use super::log::{Entry, Timing};
 use super::plan::{Leaves, Plan};
-use crate::digest::Digest;
+use crate::config::Config;
+use crate::digest::Digests;
 use crate::error::Error;
 use crate::export::grid::{Canvas, canvas};
 use crate::memory;
@@ -13,6 +16,20 @@ use crate::{Dataset, Line, Trainer};
 
 /// Samples per row and column of a canvas.
 const GRID: usize = 6;
+
+/// Columns and rows of a canvas: a conditional generator has a column for each class.
+pub fn grid(classes: usize) -> (usize, usize) {
+    (if classes > 0 { classes } else { GRID }, GRID)
+}
+
+/// The data set in `path`, with the labels that are there if the settings want them.
+///
+/// # Errors
+/// As [`Dataset::open`] and [`Dataset::labelled`].
+pub fn open_data(path: &Path, config: &Config) -> Result<Dataset, Error> {
+    let data = Dataset::open(path)?;
+    if config.labels { data.labelled() } else { Ok(data) }
+}
 
 /// A trainer with memory of its own.
 pub type Owned<'a> = Trainer<'a, Box<[Line]>>;
@@ -33,10 +50,10 @@ pub fn new_trainer<'a>(plan: &Plan, data: &'a Dataset) -> Result<Owned<'a>, Erro
 pub struct Record {
     /// The entry of the log, without its timing.
     pub entry: Option<Entry>,
-    /// The canvas of the seed's first 36 samples: the same z at every step.
+    /// The canvas of the seed's first samples, as many as [`grid`] says: the same z at every step.
     pub canvas: Option<Canvas>,
-    /// The digest of the state, where an entry or a checkpoint has it.
-    pub digest: Option<Digest>,
+    /// The digests of the state, where an entry or a checkpoint has them.
+    pub digests: Option<Digests>,
 }
 
 /// What the step that `trainer` has just taken leaves behind, as far as `leaves` asks for it. `stats` is what it reported; none
@@ -50,7 +67,8 @@ pub fn record(
     stats: Option<&StepStats>,
     leaves: Leaves,
 ) -> Result<Record, Error> {
-    let digest = if leaves.digest || leaves.checkpoint { Some(trainer.digest()?) } else { None };
+    let digests = if leaves.digest || leaves.checkpoint { Some(trainer.digests()?) } else { None };
+    let logged = digests.filter(|_| leaves.digest);
     let entry = match stats {
         Some(stats) if leaves.entry => {
             let (mean_d_real, mean_d_fake) = trainer.mean_probabilities()?;
@@ -60,19 +78,21 @@ pub fn record(
                 d_loss: stats.discriminator_loss,
                 mean_d_real,
                 mean_d_fake,
-                digest: digest.filter(|_| leaves.digest),
+                digest: logged.map(|digests| digests.state),
+                average_digest: logged.and_then(|digests| digests.average),
                 timing: Timing::default(),
             })
         }
         _ => None,
     };
     let canvas = if leaves.canvas { Some(canvas_of(trainer, team)?) } else { None };
-    Ok(Record { entry, canvas, digest })
+    Ok(Record { entry, canvas, digests })
 }
 
 fn canvas_of(trainer: &mut Owned<'_>, team: &impl Team) -> Result<Canvas, Error> {
     let (images, seed) = (trainer.images(), trainer.config().seed);
-    let mut bytes = memory::filled(GRID * GRID * images.size(), 0, "canvas")?;
+    let (columns, rows) = grid(trainer.classes());
+    let mut bytes = memory::filled(columns * rows * images.size(), 0, "canvas")?;
     trainer.sample(team, seed, 0, &mut bytes)?;
-    canvas(&bytes, (images.width(), images.height()), (GRID, GRID), true)
+    canvas(&bytes, (images.width(), images.height()), (columns, rows), true)
 }

@@ -9,7 +9,8 @@ use super::Observer;
 use super::folder::{Folder, read_checkpoint};
 use super::manifest::Manifest;
 use super::plan::{Plan, Settings};
-use super::record::{Owned, new_trainer};
+use super::record::{Owned, new_trainer, open_data};
+use crate::config::Config;
 use crate::error::Error;
 use crate::export::safetensors::Checkpoint;
 use crate::kernels::Isa;
@@ -39,14 +40,14 @@ impl Named {
         }
     }
 
-    /// The data set: that in `folder`, else that of the run, else that of the folder `data`.
+    /// The data set of a state with the settings `config`: that in `folder`, else that of the run, else that of the folder `data`.
     ///
     /// # Errors
     /// As [`Recorded::data`].
-    pub fn dataset(&self, folder: Option<&Path>) -> Result<Dataset, Error> {
+    pub fn dataset(&self, folder: Option<&Path>, config: &Config) -> Result<Dataset, Error> {
         match self {
             Named::Run(run) | Named::Step(run, _) => Recorded::open(run)?.data(folder),
-            Named::State(_) => Dataset::open(folder.unwrap_or(Path::new("data"))),
+            Named::State(_) => open_data(folder.unwrap_or(Path::new("data")), config),
         }
     }
 
@@ -150,14 +151,15 @@ impl Recorded {
     /// As [`Dataset::open`].
     pub fn find_data(&self, folder: Option<&Path>) -> Result<Dataset, Error> {
         let typed = folder.unwrap_or(&self.plan.schedule.data);
-        let first = Dataset::open(typed);
+        let open = |path: &Path| open_data(path, &self.plan.config);
+        let first = open(typed);
         if folder.is_some() || first.as_ref().is_ok_and(|data| self.trained_on(data).is_ok()) {
             return first;
         }
         let here = std::path::absolute(typed).unwrap_or_default();
         let before = self.manifest.as_ref().and_then(|manifest| manifest.run.data.as_deref());
         let before = before.map(Path::new).filter(|before| *before != here);
-        let then = before.map(Dataset::open).and_then(Result::ok);
+        let then = before.map(open).and_then(Result::ok);
         if let Some(data) = then.filter(|data| first.is_err() || self.trained_on(data).is_ok()) {
             return Ok(data);
         }

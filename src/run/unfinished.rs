@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::Observer;
 use super::folder::{Folder, Writer, read_checkpoint};
-use super::log;
+use super::log::{self, Entry};
 use super::recorded::{Named, Recorded};
 use crate::digest::Digest;
 use crate::error::Error;
@@ -43,7 +43,7 @@ impl Unfinished {
         let run = Recorded::open(&folder)?;
         last.map_or(Ok(()), |last| run.has_step(last))?;
         let found = run.folder.newest_checkpoint(u64::MAX, observer)?;
-        let newest = found.as_ref().map(|(_, checkpoint)| (checkpoint.step, checkpoint.state_digest));
+        let newest = found.as_ref().map(|(_, checkpoint)| (checkpoint.step, checkpoint.digests.state));
         let checkpoint = match found {
             _ if file => {
                 let checkpoint = read_checkpoint(path)?;
@@ -83,8 +83,8 @@ fn suits(run: &Recorded, checkpoint: &Checkpoint) -> Result<(), Error> {
     let path = run.folder.log();
     let entries = log::entries(&path)?;
     log::reaches(&entries, &path, &run.plan, checkpoint.step)?;
-    match entries.get(&checkpoint.step).and_then(|entry| entry.digest) {
-        Some(digest) if digest != checkpoint.state_digest => {
+    match entries.get(&checkpoint.step).and_then(Entry::digests) {
+        Some(digests) if digests != checkpoint.digests => {
             let step = checkpoint.step;
             let problem =
                 format!("the line of step {step} has another digest than the checkpoint of that step");

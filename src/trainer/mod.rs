@@ -4,12 +4,13 @@
 //! - `state`: a state as bytes, and its digest
 //! - `sampler`: samples without a run
 //! - `owner`: the step
+//! - `reading`: what can be read of a trainer
 //!
 //! # The state before the first step
 //!
-//! The tensors in canonical order, numbered from 0: `generator.hidden.weight` \[latent, hidden\], `generator.hidden.bias`,
-//! `generator.out.weight` \[hidden, pixels\], `generator.out.bias`, `discriminator.hidden.weight` \[pixels, hidden\],
-//! `discriminator.hidden.bias`, `discriminator.out.weight` \[hidden, 1\], `discriminator.out.bias`. The weight at place i
+//! The tensors in canonical order, numbered from 0: `generator.hidden.weight` \[latent + classes, hidden\],
+//! `generator.hidden.bias`, `generator.out.weight` \[hidden, pixels\], `generator.out.bias`, `discriminator.hidden.weight`
+//! \[pack · (pixels + classes), hidden\], `discriminator.hidden.bias`, `discriminator.out.weight` \[hidden, 1\], `discriminator.out.bias`. The weight at place i
 //! (0, 2, 4 or 6) takes normals of [`Purpose::Init`](crate::rng::Purpose::Init)\(i) row by row, both of a pair in turn, the
 //! last one's second left out where their number is odd; σ = 1/√(fan_in/2) in f64, fan_in being its rows. Biases and all
 //! moments are 0.
@@ -17,11 +18,12 @@
 //! # Step t, counted from 1
 //!
 //! Rules are those of [`reference`](mod@crate::kernels::reference). A product of matrices `·` is rule 2's chain, in
-//! ascending k, stored as `acc + 0`; everything else is elementwise, each operation rounded, none fused. b is the batch
-//! size as f32. Settings are f32s too.
+//! ascending k, stored as `acc + 0`; everything else is elementwise, each operation rounded, none fused. b is the number of
+//! rows of the discriminator, the batch size, as f32. Settings are f32s too.
 //!
 //! ```text
 //! x, z     images of the batch, in its order, f32(byte)·f32(1/255); row i of z, from 0: uniforms of Noise(t, i)
+//!          (with labels and packs: see below)
 //! h        = relu(z·W1 + b1)                    W1, b1, W2, b2: the generator's
 //! y        = output_sigmoid(h·W2 + b2)
 //! r        = relu(x·V1 + c1)                    V1, c1, V2, c2: the discriminator's
@@ -44,7 +46,20 @@
 //! ```
 //!
 //! Then every parameter takes Adam's update ([`adam`](crate::kernels::reference::adam)) with the constants of step t.
-
+//!
+//! # Labels, packs, averages
+//!
+//! With `labels` there are as many classes as one more than the largest label of the whole data set. A row of z has a column more
+//! for each class, after the noise: 1 for the class of the row, 0 for the others. The class of row i is the output i of the
+//! stream Class(t), made a number [`below`](crate::rng::Stream::below) the number of classes. The discriminator's inputs are the pixels and then a
+//! column for each class: of a real image 1 for its label, of a generated one 1 for the class in its row of z.
+//!
+//! With `pack` P, which divides the batch size, the discriminator judges P images at once: its row i has the images iP to iP + P − 1, in
+//! such an order that column c of image iP + k, of its pixels and then its classes, is the input cP + k. It has batch/P rows, and b
+//! is batch/P. dy comes apart in the same way, before dh and the gradients are made of it. Columns of classes have no dy.
+//!
+//! With `average` A each of the generator's parameters has an average, which starts as the parameter does, and after every update
+//! is [`average`](crate::kernels::reference::average) of the new parameter with 1 − A, one f32 subtraction. Nothing else depends on it.
 //!
 //! # Who owns what
 //!
@@ -82,6 +97,7 @@
 //! One owner is the same program with nobody to wait for. How many there are changes no bit.
 
 mod owner;
+mod reading;
 mod sampler;
 mod state;
 
@@ -89,25 +105,25 @@ use core::ops::ControlFlow;
 use core::sync::atomic::AtomicBool;
 
 pub use owner::StepStats;
-pub use sampler::Sampler;
+pub use reading::LastStep;
+pub use sampler::{GeneratorShape, Sampler};
 
-use crate::config::Config;
+use crate::config::{Config, MAX_SIZE};
 use crate::data::Images;
 use crate::data::batches::Epoch;
-use crate::digest::Digest;
 use crate::error::Error;
 use crate::kernels::Isa;
 use crate::kernels::float_mode;
-use crate::kernels::tiles::{Line, Mat};
+use crate::kernels::tiles::Line;
 use crate::kernels::transpose::Transpose;
-use crate::model::generator::{self, Room, Weights};
+use crate::model::generator::{self, Room, Wanted, Weights};
 use crate::model::layers::Ops;
 pub use crate::model::layers::Zeros;
-use crate::model::layout::{Carver, Layout, OwnLayout, arena_lines};
-use crate::model::loss;
+use crate::model::layout::{Layout, OwnLayout, arena_lines};
 pub use crate::model::phase::{Phase, Watch, Work};
+use crate::model::places::Carver;
 use crate::model::sizes::Sizes;
-use crate::model::tensor::{Part, Tensor, TensorView};
+use crate::model::tensor::Part;
 use crate::parallel::{MOST_WORKERS, Meeting, Team};
 use owner::{Common, Owner, Shares};
 
@@ -136,25 +152,6 @@ enum Condition {
     Diverged,
     /// A worker has panicked in the middle of a step.
     Torn,
-}
-
-/// What the last step has left in memory beside the state.
-#[derive(Clone, Copy, Debug)]
-pub struct LastStep<'a> {
-    /// The numbers of its images among those that are trained on.
-    pub batch: &'a [u32],
-    /// Its noise, [batch, latent].
-    pub z: Mat<'a>,
-    /// The generator's hidden values, [batch, hidden].
-    pub h: Mat<'a>,
-    /// The discriminator's hidden values of real images, [batch, hidden].
-    pub r: Mat<'a>,
-    /// The same of generated images.
-    pub f: Mat<'a>,
-    /// The logits of real images.
-    pub l_r: &'a [f32],
-    /// The logits of generated images.
-    pub l_f: &'a [f32],
 }
 
 #[cfg(feature = "std")]
@@ -186,7 +183,20 @@ impl<'a, M: AsRef<[Line]> + AsMut<[Line]>> Trainer<'a, M> {
         if count < config.batch_size {
             return Err(Error::input("images", too_few(images.count(), config)));
         }
-        Ok(Sizes::new(config, images.size(), count))
+        if !config.batch_size.is_multiple_of(config.pack) {
+            return Err(Error::usage("pack", "expected a divisor of batch-size"));
+        }
+        if config.labels && images.labels().is_none() {
+            return Err(Error::input("images", "have no labels, which labels asks for"));
+        }
+        let sizes = Sizes::new(config, images.size(), images.classes(), count);
+        if sizes.generator_inputs().max(sizes.discriminator_inputs()) > MAX_SIZE {
+            return Err(Error::input(
+                "images",
+                "with their classes, and as many as are judged together, more than 65536 inputs of a network",
+            ));
+        }
+        Ok(sizes)
     }
 
     /// A run at step 0 in the caller's memory, on the fastest backend. The first `config.validation` images are left
@@ -325,28 +335,48 @@ impl<'a, M: AsRef<[Line]> + AsMut<[Line]>> Trainer<'a, M> {
     }
 
     /// Generates images `first..first + out.len()/image_size` of the samples of `seed`, a byte per pixel, white ink on
-    /// black as in MNIST. An image depends on the weights, the seed and its index alone.
+    /// black as in MNIST. An image depends on the weights, the seed and its index alone. If there is an average of the weights, it is
+    /// that. Of a conditional generator image i is of class i mod [`Trainer::classes`].
     ///
     /// # Errors
     /// [`Error::Diverged`] after divergence; [`Error::Usage`] if `out` is not a whole number of images; [`Error::Environment`] if
     /// a worker's floating-point unit is in another mode than the default.
     pub fn sample(&mut self, team: &impl Team, seed: u64, first: u64, out: &mut [u8]) -> Result<(), Error> {
+        self.sample_class(team, seed, first, None, out)
+    }
+
+    /// As [`Trainer::sample`], all images of one class.
+    ///
+    /// # Errors
+    /// As [`Trainer::sample`]; [`Error::Usage`] if there is no such class.
+    pub fn sample_class(
+        &mut self,
+        team: &impl Team,
+        seed: u64,
+        first: u64,
+        class: Option<usize>,
+        out: &mut [u8],
+    ) -> Result<(), Error> {
         self.check()?;
-        if !out.len().is_multiple_of(self.sizes.pixels) {
+        let sizes = &self.sizes;
+        if !out.len().is_multiple_of(sizes.pixels) {
             return Err(Error::usage("out", "expected a whole number of images"));
         }
-        let (layout, own) = (Layout::new(&self.sizes), OwnLayout::new(&self.sizes, self.sizes.pixels));
+        let layout = Layout::new(sizes);
+        let own = OwnLayout::new(sizes, sizes.pixels, sizes.discriminator_inputs());
+        let part = if sizes.averaged { Part::Average } else { Part::Parameter };
         let ops = Ops { isa: self.isa, zeros: Zeros::LeftOut, watch: None };
         let (shared, memory) = self.memory.as_mut().split_at_mut(layout.own);
         let (mut shared, mut memory) = (Carver::new(shared), Carver::new(memory));
         let [w1, b1, w2_t, b2] =
-            core::array::from_fn(|i| shared.mat::<f32>(layout.tensors[i][Part::Parameter as usize]));
+            core::array::from_fn(|i| shared.mat::<f32>(layout.tensors[i][part as usize]));
         let mut w2 = memory.mat(own.w2);
         self.isa.run(Transpose { from: w2_t.view(), to: w2.reborrow() });
         let weights = Weights { w1: w1.view(), b1: b1.row(0), w2: w2.view(), b2: b2.row(0) };
-        let (z, h, y) = (shared.mat(layout.z), shared.mat(layout.h), memory.mat(own.y));
+        let (z, h, y) = (shared.mat(layout.z), shared.mat(layout.h), memory.mat(own.dy));
         let room = Room { z, h, y, terms: memory.lists(own.by_unit) };
-        generator::sample(team, &ops, weights, room, (seed, first), out)
+        let wanted = Wanted { seed, first, class, classes: self.sizes.classes };
+        generator::sample(team, &ops, weights, room, wanted, out)
     }
 
     /// Shares steps out among so many workers at most, however little each then has to do, as long as it has three cache
@@ -356,7 +386,7 @@ impl<'a, M: AsRef<[Line]> + AsMut<[Line]>> Trainer<'a, M> {
     }
 
     /// Goes on from a state in its canonical form: the next steps are those that the saved run would have taken, if
-    /// settings and data are the same.
+    /// settings and data are the same. The average, if there is one, comes with it.
     ///
     /// # Errors
     /// [`Error::Input`] if it has another length, or a value that no step can leave behind; nothing is changed then.
@@ -367,120 +397,6 @@ impl<'a, M: AsRef<[Line]> + AsMut<[Line]>> Trainer<'a, M> {
         }
         self.condition = Condition::Good;
         Ok(())
-    }
-}
-
-/// What can be read.
-impl<'a, M: AsRef<[Line]>> Trainer<'a, M> {
-    /// The settings.
-    pub fn config(&self) -> &Config {
-        &self.config
-    }
-    /// The backend.
-    pub fn isa(&self) -> Isa {
-        self.isa
-    }
-    /// Steps done.
-    pub fn steps_done(&self) -> u64 {
-        self.step
-    }
-    /// Bytes of the arena.
-    pub fn arena_bytes(&self) -> usize {
-        size_of_val(self.memory.as_ref())
-    }
-    /// Pixels per image.
-    pub fn image_size(&self) -> usize {
-        self.sizes.pixels
-    }
-    /// How many of so many workers have something to do in a step: each has three cache lines of pixels on average (48, where the last
-    /// line is whole) and 2 million floating-point operations; there are 16 at most. Sharing out less work would slow it down.
-    pub fn useful_workers(&self, workers: usize) -> usize {
-        self.owners.min(workers).max(1)
-    }
-    /// The images that it trains on, without those held out.
-    pub fn images(&self) -> Images<'a> {
-        self.images
-    }
-
-    /// The digest of the state: SHA-256 of its canonical form, see [`Trainer::state_bytes`].
-    ///
-    /// # Errors
-    /// [`Error::Diverged`] after divergence.
-    pub fn digest(&self) -> Result<Digest, Error> {
-        self.check()?;
-        Ok(state::digest(self.step, &self.layout(), self.memory.as_ref()))
-    }
-
-    /// Bytes of a state in its canonical form: the step as u64, then all parameters, all first moments and all second
-    /// moments as f32, little-endian; each G before D, layer by layer, weight before bias, row-major.
-    pub fn state_bytes(&self) -> usize {
-        state::length(&self.sizes)
-    }
-
-    /// Hands the state in its canonical form to `sink`, piece by piece: [`Trainer::state_bytes`] in all.
-    ///
-    /// # Errors
-    /// [`Error::Diverged`] after divergence.
-    pub fn save(&self, sink: impl FnMut(&[u8])) -> Result<(), Error> {
-        self.check()?;
-        state::save(self.step, &self.layout(), self.memory.as_ref(), sink);
-        Ok(())
-    }
-
-    /// The discriminator's mean probability of a real image being real, and of a generated one, in the last step that this
-    /// trainer took, before its update: mean σ(logit), ascending adds in f64, rounded once. ½ before the first step, whose
-    /// logits are 0.
-    ///
-    /// # Errors
-    /// [`Error::Diverged`] after divergence; [`Error::Environment`] if this thread's floating-point unit is in another mode than
-    /// the default.
-    pub fn mean_probabilities(&self) -> Result<(f32, f32), Error> {
-        float_mode::check()?;
-        let LastStep { l_r, l_f, .. } = self.last_step()?;
-        Ok((loss::mean_probability(l_r), loss::mean_probability(l_f)))
-    }
-
-    /// The parameters or a moment of a tensor.
-    ///
-    /// # Errors
-    /// [`Error::Diverged`] after divergence.
-    pub fn tensor(&self, tensor: Tensor, part: Part) -> Result<TensorView<'_>, Error> {
-        self.check()?;
-        Ok(self.layout().view(self.memory.as_ref(), tensor, part))
-    }
-
-    /// What the last step has left in memory beside the state. It means nothing before the first step, and no noise and
-    /// hidden values of the generator after [`Trainer::sample`].
-    ///
-    /// # Errors
-    /// [`Error::Diverged`] after divergence.
-    pub fn last_step(&self) -> Result<LastStep<'_>, Error> {
-        self.check()?;
-        let (layout, memory) = (self.layout(), self.memory.as_ref());
-        let logits: Mat<'_> = layout.logits.of(memory);
-        Ok(LastStep {
-            batch: &layout.batch.of(memory).row(0)[1..],
-            z: layout.z.of(memory),
-            h: layout.h.of(memory),
-            r: layout.r.of(memory),
-            f: layout.f.of(memory),
-            l_r: logits.row(0),
-            l_f: logits.row(1),
-        })
-    }
-
-    fn layout(&self) -> Layout {
-        Layout::new(&self.sizes)
-    }
-
-    fn check(&self) -> Result<(), Error> {
-        match self.condition {
-            Condition::Good => Ok(()),
-            Condition::Diverged => Err(Error::Diverged { step: self.step }),
-            Condition::Torn => {
-                Err(Error::environment("a worker panicked in the middle of a step: the state is lost"))
-            }
-        }
     }
 }
 

@@ -12,7 +12,8 @@ use crate::kernels::reference::AdamRates;
 use crate::kernels::relay::{Relay, Seat, Seats, Turn, flag_lines};
 use crate::kernels::tiles::{Line, Mat, MatMut};
 use crate::model::layers::{Ops, Terms};
-use crate::model::layout::{Carver, Layout, OwnLayout, TensorMut};
+use crate::model::layout::{Layout, OwnLayout};
+use crate::model::places::{Carver, TensorMut};
 use crate::model::sizes::Sizes;
 use crate::model::update::Adam;
 use crate::model::{discriminator, generator};
@@ -117,7 +118,7 @@ impl Owner<'_> {
         let Some(images) = images_of(batch.view()) else { return Ok(false) };
         d.expand(ops, run.images, images);
         drop(batch);
-        ends.begin(run, t, &mut to.h, &mut to.v2)?;
+        ends.begin(run, t, g, &mut to.h, &mut to.v2)?;
 
         // r = relu(x·V1 + c1), l_r, dl_r
         to.r.write(|turn, mut r| {
@@ -204,16 +205,18 @@ impl Ends<'_> {
         })
     }
 
-    /// z, h = relu(z·W1 + b1), and a copy of V2.
+    /// z, h = relu(z·W1 + b1), the classes that are y's, and a copy of V2.
     fn begin(
         &mut self,
         run: &Common<'_>,
         t: u64,
+        y: &mut generator::Output<'_>,
         h: &mut Seat<'_>,
         v2: &mut Seat<'_>,
     ) -> Result<(), Stopped> {
         let Some(last) = &mut self.0 else { return Ok(()) };
         h.write(|_, h| last.generator.forward(&run.ops, run.config.seed, t, h))?;
+        y.label(last.generator.one_hot());
         v2.write(|_, v2| copy(last.discriminator.weight_t.p.view(), v2))
     }
 
@@ -332,7 +335,7 @@ impl<'a> Shares<'a> {
             Relay::new(matrix, lines(blocks), (owners, blocks), 0, reader, run.meeting)
         });
         let last = Last {
-            generator: generator::Hidden { weight: w1, bias: b1, z, dbias: db1 },
+            generator: generator::Hidden { weight: w1, bias: b1, z, classes: sizes.classes, dbias: db1 },
             discriminator: discriminator::Output {
                 hidden_bias: c1,
                 weight_t: v2_t,
@@ -373,15 +376,17 @@ impl<'a> Shares<'a> {
         ));
         let memory = &mut self.memory;
         (0..owners).map_while(move |owner| {
-            let pixels = sizes.pixels_of(owner, owners);
+            let (pixels, inputs) = (sizes.pixels_of(owner, owners), sizes.inputs_of(owner, owners));
             let (w2_t, b2, v1) = weights.take()?;
             let (w2_t, w2_t_rest) = w2_t.split_rows(pixels.len());
             let (b2, b2_rest) = b2.split_cols(pixels.len());
-            let (v1, v1_rest) = v1.split_rows(pixels.len());
+            let (v1, v1_rest) = v1.split_rows(inputs.len());
             weights = Some((w2_t_rest, b2_rest, v1_rest));
-            let own = OwnLayout::new(&sizes, pixels.len());
+            let own = OwnLayout::new(&sizes, pixels.len(), inputs.len());
             let mut carve = Carver::new(memory.lines(own.lines));
-            let [w2, v1_t, x, y, dy] = [own.w2, own.v1_t, own.x, own.y, own.dy].map(|place| carve.mat(place));
+            let [w2, v1_t] = [own.w2, own.v1_t].map(|place| carve.mat(place));
+            let bytes = carve.mat(own.bytes);
+            let [x, y, dy_packed, dy] = [own.x, own.y, own.dy_packed, own.dy].map(|place| carve.mat(place));
             let [dr, df, dg, db2, gradient] =
                 [own.dr, own.df, own.dg, own.db2, own.gradient].map(|place| carve.mat(place));
             let [x_by_image, x_by_pixel, by_image, by_pixel, by_unit] =
@@ -396,16 +401,20 @@ impl<'a> Shares<'a> {
                     bias: b2,
                     weight: w2,
                     y,
+                    dy_packed,
                     dy,
                     dbias: db2,
                     by_image,
                     by_pixel,
                     by_unit,
+                    pack: sizes.pack,
                 },
                 discriminator: discriminator::Hidden {
                     first_pixel: pixels.start,
+                    pack: sizes.pack,
                     weight: v1,
                     weight_t: v1_t,
+                    bytes,
                     x,
                     x_by_image,
                     x_by_pixel,
@@ -413,7 +422,12 @@ impl<'a> Shares<'a> {
                     df,
                     dg,
                 },
-                adam: Adam { rates: AdamRates::new(0.0, 0.0, 0.0, 1.0, 1), gradient, diverged: false },
+                adam: Adam {
+                    rates: AdamRates::new(0.0, 0.0, 0.0, 1.0, 1),
+                    share: 1.0 - run.config.average,
+                    gradient,
+                    diverged: false,
+                },
                 relays: Relays { batch: batch.seat(), h, v2, r, dl_r, f, dl_f, dh },
                 ends: Ends(if owner + 1 == owners { last.take() } else { None }),
                 called: false,

@@ -4,9 +4,10 @@ use crate::config::MAX_SIZE;
 use crate::error::Error;
 use crate::kernels::Isa;
 use crate::kernels::tiles::Line;
-use crate::model::generator::{self, Room, Weights};
+use crate::model::generator::{self, Room, Wanted, Weights};
 use crate::model::layers::{Ops, Zeros};
-use crate::model::layout::{Carver, SamplerLayout, arena_lines};
+use crate::model::layout::{SamplerLayout, arena_lines};
+use crate::model::places::Carver;
 use crate::model::sizes::Sizes;
 use crate::model::tensor::{Part, Tensor};
 use crate::parallel::Team;
@@ -24,17 +25,53 @@ pub struct Sampler<M> {
     memory: M,
 }
 
+/// The sizes of a generator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GeneratorShape {
+    /// Noise per image.
+    pub latent: usize,
+    /// Classes that it can be asked for; 0 if it is not conditional.
+    pub classes: usize,
+    /// Hidden units.
+    pub hidden: usize,
+    /// Pixels per image.
+    pub pixels: usize,
+}
+
+impl GeneratorShape {
+    fn sizes(self) -> Result<Sizes, Error> {
+        let GeneratorShape { latent, classes, hidden, pixels } = self;
+        let inputs = latent.saturating_add(classes);
+        for (name, size) in [("latent", latent), ("latent", inputs), ("hidden", hidden), ("pixels", pixels)] {
+            if !(1..=MAX_SIZE).contains(&size) {
+                return Err(Error::usage(name, "expected 1 to 65536"));
+            }
+        }
+        Ok(Sizes {
+            latent,
+            classes,
+            generator_hidden: hidden,
+            discriminator_hidden: 0,
+            batch: BATCH,
+            pack: 1,
+            averaged: false,
+            pixels,
+            images: 0,
+        })
+    }
+}
+
 #[cfg(feature = "std")]
 impl Sampler<Box<[Line]>> {
     /// A generator of these sizes on the fastest backend, all parameters 0, with memory of its own.
     ///
     /// # Errors
     /// As [`Sampler::in_memory`].
-    pub fn new(latent: usize, hidden: usize, pixels: usize) -> Result<Self, Error> {
-        let lines = Self::memory_lines(latent, hidden, pixels)?;
+    pub fn new(shape: GeneratorShape) -> Result<Self, Error> {
+        let lines = Self::memory_lines(shape)?;
         let memory = bytemuck::try_zeroed_slice_box(lines)
             .map_err(|()| Error::environment(format!("no memory for {lines} × 64 bytes")))?;
-        Self::in_memory(latent, hidden, pixels, memory)
+        Self::in_memory(shape, memory)
     }
 }
 
@@ -43,31 +80,22 @@ impl<M: AsMut<[Line]>> Sampler<M> {
     ///
     /// # Errors
     /// [`Error::Usage`] if a size is not 1 to 2¹⁶, [`Error::Environment`] if so much cannot be addressed.
-    pub fn memory_lines(latent: usize, hidden: usize, pixels: usize) -> Result<usize, Error> {
-        let sizes = Self::sizes(latent, hidden, pixels)?;
+    pub fn memory_lines(shape: GeneratorShape) -> Result<usize, Error> {
+        let sizes = shape.sizes()?;
         arena_lines(&sizes)?;
         Ok(SamplerLayout::new(&sizes).lines)
-    }
-
-    fn sizes(latent: usize, generator_hidden: usize, pixels: usize) -> Result<Sizes, Error> {
-        for (name, size) in [("latent", latent), ("hidden", generator_hidden), ("pixels", pixels)] {
-            if !(1..=MAX_SIZE).contains(&size) {
-                return Err(Error::usage(name, "expected 1 to 65536"));
-            }
-        }
-        Ok(Sizes { latent, generator_hidden, discriminator_hidden: 0, batch: BATCH, pixels, images: 0 })
     }
 
     /// A generator of these sizes in the caller's memory on the fastest backend, all parameters 0.
     ///
     /// # Errors
     /// As [`Sampler::memory_lines`]; [`Error::Environment`] if `memory` is shorter.
-    pub fn in_memory(latent: usize, hidden: usize, pixels: usize, mut memory: M) -> Result<Self, Error> {
-        if memory.as_mut().len() < Self::memory_lines(latent, hidden, pixels)? {
+    pub fn in_memory(shape: GeneratorShape, mut memory: M) -> Result<Self, Error> {
+        if memory.as_mut().len() < Self::memory_lines(shape)? {
             return Err(Error::environment("the arena is shorter than memory_lines"));
         }
         memory.as_mut().fill(Line::filled(0.0));
-        Ok(Sampler { sizes: Self::sizes(latent, hidden, pixels)?, isa: Isa::best(), memory })
+        Ok(Sampler { sizes: shape.sizes()?, isa: Isa::best(), memory })
     }
 
     /// Sets a parameter tensor of the generator from its values, row-major.
@@ -112,6 +140,21 @@ impl<M: AsMut<[Line]>> Sampler<M> {
     /// [`Error::Usage`] if `out` is not a whole number of images; [`Error::Environment`] if a worker's floating-point unit is in
     /// another mode than the default.
     pub fn sample(&mut self, team: &impl Team, seed: u64, first: u64, out: &mut [u8]) -> Result<(), Error> {
+        self.sample_class(team, seed, first, None, out)
+    }
+
+    /// As [`Trainer::sample_class`](crate::Trainer::sample_class).
+    ///
+    /// # Errors
+    /// As [`Sampler::sample`]; [`Error::Usage`] if there is no such class.
+    pub fn sample_class(
+        &mut self,
+        team: &impl Team,
+        seed: u64,
+        first: u64,
+        class: Option<usize>,
+        out: &mut [u8],
+    ) -> Result<(), Error> {
         if !out.len().is_multiple_of(self.sizes.pixels) {
             return Err(Error::usage("out", "expected a whole number of images"));
         }
@@ -122,6 +165,7 @@ impl<M: AsMut<[Line]>> Sampler<M> {
         let weights = Weights { w1: w1.view(), b1: b1.row(0), w2: w2.view(), b2: b2.row(0) };
         let room = Room { z, h, y, terms: carve.lists(layout.by_unit) };
         let ops = Ops { isa: self.isa, zeros: Zeros::LeftOut, watch: None };
-        generator::sample(team, &ops, weights, room, (seed, first), out)
+        let wanted = Wanted { seed, first, class, classes: self.sizes.classes };
+        generator::sample(team, &ops, weights, room, wanted, out)
     }
 }

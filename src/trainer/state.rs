@@ -1,7 +1,8 @@
 //! A state as bytes and back, and its digest. Uses `model::layout`.
 //!
 //! Canonical form, little-endian: the step as u64; all parameters; all first moments; all second moments; each G before
-//! D, layer by layer, weight before bias, row-major. The digest of a state is the SHA-256 of that.
+//! D, layer by layer, weight before bias, row-major. The digest of a state is the SHA-256 of that. If there is an average, its
+//! four tensors follow in the same order, with a digest of their own.
 
 use sha2::{Digest as _, Sha256};
 
@@ -13,36 +14,69 @@ use crate::model::layout::Layout;
 use crate::model::sizes::Sizes;
 use crate::model::tensor::{Part, Tensor};
 
-/// Bytes of the canonical form.
+/// f32s of some tensors.
+fn values(tensors: &[Tensor], sizes: &Sizes) -> usize {
+    tensors.iter().map(|tensor| tensor.dims(sizes).iter().product::<usize>()).sum()
+}
+
+/// The tensors that there is an average of.
+fn averaged(sizes: &Sizes) -> &'static [Tensor] {
+    if sizes.averaged { &Tensor::GENERATOR } else { &[] }
+}
+
+/// Bytes of the canonical form, the average after it.
 pub(super) fn length(sizes: &Sizes) -> usize {
-    let values = |tensor: &Tensor| tensor.dims(sizes).iter().product::<usize>();
-    8 + Part::ALL.len() * 4 * Tensor::ALL.iter().map(values).sum::<usize>()
+    8 + 4 * (Part::ALL.len() * values(&Tensor::ALL, sizes) + values(averaged(sizes), sizes))
+}
+
+/// Hands part of some tensors to `sink`, piece by piece.
+fn save_part(
+    layout: &Layout,
+    memory: &[Line],
+    part: Part,
+    tensors: &[Tensor],
+    mut sink: impl FnMut(&[u8]),
+) {
+    for tensor in tensors {
+        let (mut bytes, mut filled) = ([0u8; 4096], 0);
+        for x in layout.view(memory, *tensor, part).values() {
+            bytes[filled..filled + 4].copy_from_slice(&x.to_le_bytes());
+            filled += 4;
+            if filled == bytes.len() {
+                sink(&bytes);
+                filled = 0;
+            }
+        }
+        sink(&bytes[..filled]);
+    }
 }
 
 /// Hands the canonical form of the state after `step` to `sink`, piece by piece.
-pub(super) fn save(step: u64, layout: &Layout, memory: &[Line], mut sink: impl FnMut(&[u8])) {
+fn save_state(step: u64, layout: &Layout, memory: &[Line], mut sink: impl FnMut(&[u8])) {
     sink(&step.to_le_bytes());
-    for part in Part::ALL {
-        for tensor in Tensor::ALL {
-            let (mut bytes, mut filled) = ([0u8; 4096], 0);
-            for x in layout.view(memory, tensor, part).values() {
-                bytes[filled..filled + 4].copy_from_slice(&x.to_le_bytes());
-                filled += 4;
-                if filled == bytes.len() {
-                    sink(&bytes);
-                    filled = 0;
-                }
-            }
-            sink(&bytes[..filled]);
-        }
+    Part::ALL.iter().for_each(|part| save_part(layout, memory, *part, &Tensor::ALL, &mut sink));
+}
+
+/// The same, and then the average.
+pub(super) fn save(step: u64, layout: &Layout, memory: &[Line], mut sink: impl FnMut(&[u8])) {
+    save_state(step, layout, memory, &mut sink);
+    if layout.is_averaged() {
+        save_part(layout, memory, Part::Average, &Tensor::GENERATOR, sink);
     }
 }
 
 /// The digest of the state after `step`.
 pub(super) fn digest(step: u64, layout: &Layout, memory: &[Line]) -> Digest {
     let mut hash = Sha256::new();
-    save(step, layout, memory, |bytes| hash.update(bytes));
+    save_state(step, layout, memory, |bytes| hash.update(bytes));
     Digest(hash.finalize().into())
+}
+
+/// The digest of the average.
+pub(super) fn average_digest(layout: &Layout, memory: &[Line]) -> Option<Digest> {
+    let mut hash = Sha256::new();
+    save_part(layout, memory, Part::Average, &Tensor::GENERATOR, |bytes| hash.update(bytes));
+    layout.is_averaged().then(|| Digest(hash.finalize().into()))
 }
 
 /// Puts the state that `bytes` hold into the arena and returns its step. A bad state changes nothing.
@@ -51,24 +85,33 @@ pub(super) fn load(bytes: &[u8], sizes: &Sizes, memory: &mut [Line]) -> Result<u
     if bytes.len() != length(sizes) {
         return bad("another number of bytes than the sizes of the run need");
     }
-    let (step, values) = bytes.split_at(8);
+    let (step, words) = bytes.split_at(8);
     let step = step.iter().rev().fold(0, |step, &byte| step << 8 | byte as u64);
     if step > MAX_STEPS {
         return bad("its step is beyond 2^47");
     }
-    let (words, _) = values.as_chunks::<4>();
-    let mut sections = words.chunks_exact(words.len() / Part::ALL.len());
-    for (part, section) in Part::ALL.into_iter().zip(sections.clone()) {
-        if !section.iter().all(|&word| part.admits(f32::from_le_bytes(word))) {
-            return bad("a parameter is beyond ±2^20, or a moment is not finite or below 0");
-        }
+    let (words, _) = words.as_chunks::<4>();
+    let parts = Part::ALL.map(|part| (part, &Tensor::ALL[..])).into_iter();
+    let parts = parts.chain([(Part::Average, averaged(sizes))]);
+    let mut rest = words;
+    let mut sections = parts.map(|(part, tensors)| {
+        let (section, others) = rest.split_at(values(tensors, sizes));
+        rest = others;
+        (part, tensors, section)
+    });
+    let sections: [_; 4] = core::array::from_fn(|_| sections.next());
+    let bad_word = |(part, _, section): &(Part, _, &[[u8; 4]])| {
+        section.iter().any(|&word| !part.admits(f32::from_le_bytes(word)))
+    };
+    if sections.iter().flatten().any(bad_word) {
+        return bad("a parameter is beyond ±2^20, or a moment is not finite or below 0");
     }
     let layout = Layout::new(sizes);
-    for part in Part::ALL {
-        let mut section = sections.next().into_iter().flatten();
-        for tensor in Tensor::ALL {
+    for (part, tensors, section) in sections.into_iter().flatten() {
+        let mut section = section.iter();
+        for tensor in tensors {
             layout
-                .fill(memory, tensor, part, || section.next().map_or(0.0, |&word| f32::from_le_bytes(word)));
+                .fill(memory, *tensor, part, || section.next().map_or(0.0, |&word| f32::from_le_bytes(word)));
         }
     }
     Ok(step)
