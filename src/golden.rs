@@ -2,7 +2,9 @@
 //! to train. They change only together with [`BITS_VERSION`](crate::BITS_VERSION).
 
 use crate::config::Config;
+use crate::data::Images;
 use crate::digest::Digest;
+use crate::error::Error;
 
 /// A digest that stands in this file.
 const fn digest(text: &str) -> Digest {
@@ -15,6 +17,9 @@ const fn digest(text: &str) -> Digest {
 /// SHA-256 of MNIST's decompressed `train-images-idx3-ubyte`.
 pub const MNIST: Digest = digest("sha256:ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db");
 
+/// SHA-256 of that digest and that of `train-labels-idx1-ubyte`: see [`Dataset::labelled`](crate::Dataset::labelled).
+pub const MNIST_LABELLED: Digest = digest("sha256:9e2f180fa3ebbf2824476e5bba8976bf2cdbe997be63426abc250988b9b4e9c6");
+
 /// Steps and state digests of the default settings, seed 42, on MNIST.
 pub const DEFAULT_RUN: [(u64, Digest); 6] = [
     (1, digest("sha256:f09d17bb55a9076886f7e9b561ae03a5f330c9388c70d832fff9d6655ab308af")),
@@ -25,9 +30,28 @@ pub const DEFAULT_RUN: [(u64, Digest); 6] = [
     (70_000, digest("sha256:0f5e1ef103386c71580c720dade0ebe7ef264f40b6e8b2e87448a9dddd07abed")),
 ];
 
-/// The published digest of the default run after `step`.
-pub fn after(step: u64) -> Option<Digest> {
-    DEFAULT_RUN.iter().find(|(at, _)| *at == step).map(|(_, digest)| *digest)
+/// Those of the other named settings, each called as in [`PRESETS`](crate::config::PRESETS), seed 42, on MNIST.
+pub const PRESET_RUNS: [(&str, &[(u64, Digest)]); 0] = [];
+
+/// The digest of MNIST, with its labels or without.
+pub const fn mnist(labelled: bool) -> Digest {
+    if labelled { MNIST_LABELLED } else { MNIST }
+}
+
+/// Steps and published digests of the run on MNIST that has these settings; none if there is no such. An average changes
+/// no state.
+pub fn run(config: &Config) -> &'static [(u64, Digest)] {
+    let same = |of: &Config| Config { average: of.average, ..config.clone() } == *of;
+    if same(&Config::default()) {
+        return &DEFAULT_RUN;
+    }
+    let found = PRESET_RUNS.iter().find(|(name, _)| Config::preset(name).is_ok_and(|of| same(&of)));
+    found.map_or(&[], |(_, digests)| digests)
+}
+
+/// The published digest of the run on MNIST that has these settings after `step`.
+pub fn published(config: &Config, step: u64) -> Option<Digest> {
+    run(config).iter().find(|(at, _)| *at == step).map(|(_, digest)| *digest)
 }
 
 /// A run on made-up images ([`pixel`]), and the digest of its state after some steps.
@@ -43,8 +67,33 @@ pub struct Case {
     pub height: usize,
     /// Pixels per row.
     pub width: usize,
+    /// Classes of the images; 0: they are not labelled.
+    pub classes: usize,
     /// Steps, and the digest after each.
     pub digests: &'static [(u64, Digest)],
+    /// The digest of the average after the last of these, if there is one.
+    pub average: Option<Digest>,
+}
+
+impl Case {
+    /// Bytes of its pixels, and of its labels.
+    pub const fn bytes(&self) -> [usize; 2] {
+        [self.images * self.height * self.width, self.images]
+    }
+
+    /// Its images, in memory of [`Case::bytes`].
+    ///
+    /// # Errors
+    /// [`Error::Input`] if the memory is none such.
+    pub fn images<'a>(&self, pixels: &'a mut [u8], labels: &'a mut [u8]) -> Result<Images<'a>, Error> {
+        pixels.iter_mut().enumerate().for_each(|(i, byte)| *byte = pixel(i));
+        let images = Images::new(pixels, self.height, self.width)?;
+        if self.classes == 0 {
+            return Ok(images);
+        }
+        labels.iter_mut().enumerate().for_each(|(i, byte)| *byte = label(i, self.classes));
+        images.labelled(labels)
+    }
 }
 
 /// Byte i of the pixels of made-up images, image by image, row by row: 0 where ⌊i·2654435761 / 2⁷⌋ mod 8 < 6 (three
@@ -52,6 +101,11 @@ pub struct Case {
 pub const fn pixel(i: usize) -> u8 {
     let i = i as u64;
     if (i.wrapping_mul(2_654_435_761) >> 7) & 7 < 6 { 0 } else { (i * 31 % 256) as u8 }
+}
+
+/// The label of made-up image i: (3i + ⌊i/2⌋) mod the number of classes.
+pub const fn label(i: usize, classes: usize) -> u8 {
+    ((3 * i + i / 2) % classes) as u8
 }
 
 const SMALL: Config = Config {
@@ -70,6 +124,16 @@ const SMALL: Config = Config {
     seed: 7,
 };
 
+const FAST: Config = Config {
+    batch_size: 24,
+    latent_size: 9,
+    generator_hidden: 50,
+    discriminator_hidden: 70,
+    learning_rate: 5e-2,
+    beta1: 0.5,
+    ..SMALL
+};
+
 /// Small networks of odd sizes: quick on every backend, emulated ones too.
 ///
 /// | | odd net | batch of one | fast learner |
@@ -81,18 +145,31 @@ const SMALL: Config = Config {
 /// | learning rate, β1 | 0.0002, 0.9 | 0.0002, 0.9 | 0.05, 0.5 |
 /// | seed | 7 | 42 | 7 |
 ///
+/// The other three are made of these: the labelled net is the odd net with labels of 3 classes and an average of 0.99; the packed
+/// net is the odd net with a batch of 36, two of which are judged at once, and an average of 0.9; labels in packs is the fast learner
+/// with labels of 5 classes, of which four are judged at once, and an average of 0.999. Label i is (3i + ⌊i/2⌋) mod the number of
+/// classes ([`label`]).
+///
 /// β2 is 0.999 and ε 1e-8, as by default. The last one ends with a saturated discriminator and with 83% of its generated
 /// pixels black. Digests after 100 steps: `sha256:5711b9e60e50f0c6da10d3b2fb39d2aaceaad80ac7aca7d69a223c1e4f290e87` of
 /// the odd net. After 300 steps: `sha256:6af5c91cb20349f732cf1f7bb8f6809fbeaea3d1464e3596831c9f5751b9f825` of the odd
 /// net, `sha256:182e8724403efa30cbf6ed37495c799e9e0c7253fdfb3181c2b79d60a319a0db` of the batch of one,
-/// `sha256:7ddaedb3d2a12f1277e34b20161028e97b903963d8168834b56fe51cf41877f1` of the fast learner.
-pub const SMALL_NETS: [Case; 3] = [
+/// `sha256:7ddaedb3d2a12f1277e34b20161028e97b903963d8168834b56fe51cf41877f1` of the fast learner; and with their averages
+/// `sha256:8fd4de6ebcd12b10e81985c9a21835a63aace03e531a36c1d22596363bd86655`,
+/// `sha256:9fade0468f05db8788ac2d0e26eb2d0d68bb37cbaf668aff9efbfb568772ba43` of the labelled net,
+/// `sha256:71c724581b391d1b614ee3cf3d4a4f93acb89c6cbd8f5eca4b244d1fd1a6c5ba`,
+/// `sha256:1425b33efb27213aed119f52d33b9ef7c09fdbeda33a4e328131f3f0584afcf7` of the packed net,
+/// `sha256:acb33a410f8dcdcef5d690131483294f3fa2d373b56bbe9b4e26dd2fb31507ec`,
+/// `sha256:ac8dc098eb85ce9d4265ab73b646ef027fba993da928c751534047512dc81093` of labels in packs.
+pub const SMALL_NETS: [Case; 6] = [
     Case {
         name: "odd net",
         config: SMALL,
         images: 150,
         height: 9,
         width: 7,
+        classes: 0,
+        average: None,
         digests: &[
             (100, digest("sha256:5711b9e60e50f0c6da10d3b2fb39d2aaceaad80ac7aca7d69a223c1e4f290e87")),
             (300, digest("sha256:6af5c91cb20349f732cf1f7bb8f6809fbeaea3d1464e3596831c9f5751b9f825")),
@@ -104,23 +181,49 @@ pub const SMALL_NETS: [Case; 3] = [
         images: 20,
         height: 9,
         width: 7,
+        classes: 0,
+        average: None,
         digests: &[(300, digest("sha256:182e8724403efa30cbf6ed37495c799e9e0c7253fdfb3181c2b79d60a319a0db"))],
     },
     Case {
         name: "fast learner",
-        config: Config {
-            batch_size: 24,
-            latent_size: 9,
-            generator_hidden: 50,
-            discriminator_hidden: 70,
-            learning_rate: 5e-2,
-            beta1: 0.5,
-            ..SMALL
-        },
+        config: FAST,
         images: 60,
         height: 11,
         width: 13,
+        classes: 0,
+        average: None,
         digests: &[(300, digest("sha256:7ddaedb3d2a12f1277e34b20161028e97b903963d8168834b56fe51cf41877f1"))],
+    },
+    Case {
+        name: "labelled net",
+        config: Config { labels: true, average: 0.99, ..SMALL },
+        images: 150,
+        height: 9,
+        width: 7,
+        classes: 3,
+        digests: &[(300, digest("sha256:8fd4de6ebcd12b10e81985c9a21835a63aace03e531a36c1d22596363bd86655"))],
+        average: Some(digest("sha256:9fade0468f05db8788ac2d0e26eb2d0d68bb37cbaf668aff9efbfb568772ba43")),
+    },
+    Case {
+        name: "packed net",
+        config: Config { batch_size: 36, pack: 2, average: 0.9, ..SMALL },
+        images: 150,
+        height: 9,
+        width: 7,
+        classes: 0,
+        digests: &[(300, digest("sha256:71c724581b391d1b614ee3cf3d4a4f93acb89c6cbd8f5eca4b244d1fd1a6c5ba"))],
+        average: Some(digest("sha256:1425b33efb27213aed119f52d33b9ef7c09fdbeda33a4e328131f3f0584afcf7")),
+    },
+    Case {
+        name: "labels in packs",
+        config: Config { labels: true, pack: 4, average: 0.999, ..FAST },
+        images: 60,
+        height: 11,
+        width: 13,
+        classes: 5,
+        digests: &[(300, digest("sha256:acb33a410f8dcdcef5d690131483294f3fa2d373b56bbe9b4e26dd2fb31507ec"))],
+        average: Some(digest("sha256:ac8dc098eb85ce9d4265ab73b646ef027fba993da928c751534047512dc81093")),
     },
 ];
 
@@ -139,6 +242,8 @@ pub const REAL_SHAPE: Case = Case {
     images: 1_000,
     height: 28,
     width: 28,
+    classes: 0,
+    average: None,
     digests: &[
         (3, digest("sha256:f72f928a43e69b68e7deadcae59ca652851b166db1449883d7ec73f2d1370721")),
         (300, digest("sha256:702b9ee223d0f01ab32e5d80d1502f00e0067c8a40fcbcc608b0546f581981dd")),
@@ -146,7 +251,7 @@ pub const REAL_SHAPE: Case = Case {
 };
 
 /// What each function and kernel makes of the fixed inputs of `duel verify`: name and digest.
-pub const KERNELS: [(&str, Digest); 22] = [
+pub const KERNELS: [(&str, Digest); 23] = [
     ("emulated fma", digest("sha256:84188dd9f9bc4eb2cb516259e0c34c972020c2ffb6e9592682141d5e02539409")),
     ("ln", digest("sha256:430cfea866ae373479d1ab6c8251cb6b2675a1889a53d451fd518c49de0b56e8")),
     ("exp", digest("sha256:7feca2b5837b2e8fdc9051a3f30323fc595082945f4ec764b8b8760313c41920")),
@@ -168,6 +273,7 @@ pub const KERNELS: [(&str, Digest); 22] = [
     ("column sums", digest("sha256:56f50bc28ace91eb5371035ed1dbb3b88ad3581a790a1fe28aba1fd218e4b7ef")),
     ("transposition", digest("sha256:28936df607ba8237d5eb66f3ac4f513f14805f645d13d448b9232e4b17ba408e")),
     ("adam", digest("sha256:24ffc8e8819a8b61e4be85ce1fea39fd2e0a29fa3e86c421f450783dac403231")),
+    ("average", digest("sha256:1effb45a20cd2b5f345c1e0e35a677e33500adcc5d73d05b324d0eaf1bb56da0")),
     ("image", digest("sha256:097a1715dd7776989dc3720826c0ef4a50d2a05d1a7780bfbf45994a0854fac7")),
 ];
 

@@ -131,8 +131,8 @@ fn real_shape_3_steps_on_every_backend() {
 #[test]
 fn small_nets_on_every_backend() {
     for case in &golden::SMALL_NETS {
-        let pixels: Vec<u8> = (0..case.images * case.height * case.width).map(golden::pixel).collect();
-        let images = Images::new(&pixels, case.height, case.width).unwrap();
+        let [mut pixels, mut labels] = case.bytes().map(|bytes| vec![0; bytes]);
+        let images = case.images(&mut pixels, &mut labels).unwrap();
         let (steps, expected) = case.digests[case.digests.len() - 1];
         for isa in Isa::NAMES.into_iter().filter_map(backend) {
             for threads in [0, 1, 3] {

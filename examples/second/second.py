@@ -8,7 +8,7 @@ put there.
     pip install -r examples/parity/requirements.txt
     python examples/second/second.py                    # 100 steps of the odd net: seconds
     python examples/second/second.py "fast learner" 300
-    python examples/second/second.py all                # every published digest: a minute
+    python examples/second/second.py all                # every published digest: two minutes
 
 It exits with 1 where a digest is published for that number of steps and another one comes out.
 
@@ -28,23 +28,36 @@ F32 = np.float32
 ZERO, HALF, ONE = F32(0.0), F32(0.5), F32(1.0)
 
 
-def settings(images, height, width, validation, latent, hidden, batch, seed, rate=2e-4, beta1=0.9):
-    """Settings of a net; `hidden` is of generator and discriminator. Adam's constants are f32s."""
+def settings(images, height, width, validation, latent, hidden, batch, seed, rate=2e-4, beta1=0.9, classes=0, pack=1,
+             average=0.0):
+    """Settings of a net; `hidden` is of generator and discriminator. Adam's constants and the average's are f32s."""
     return SimpleNamespace(
         images=images, height=height, width=width, pixels=height * width, validation=validation, latent=latent,
-        hidden=hidden, batch=batch, seed=seed, rate=F32(rate), beta1=F32(beta1), beta2=F32(0.999), epsilon=F32(1e-8))
+        hidden=hidden, batch=batch, seed=seed, rate=F32(rate), beta1=F32(beta1), beta2=F32(0.999), epsilon=F32(1e-8),
+        classes=classes, pack=pack, average=F32(average))
 
 
 NETS = {
     "odd net": settings(150, 9, 7, 10, 5, (33, 33), 37, 7),
     "batch of one": settings(20, 9, 7, 0, 5, (33, 17), 1, 42),
     "fast learner": settings(60, 11, 13, 10, 9, (50, 70), 24, 7, rate=0.05, beta1=0.5),
+    "labelled net": settings(150, 9, 7, 10, 5, (33, 33), 37, 7, classes=3, average=0.99),
+    "packed net": settings(150, 9, 7, 10, 5, (33, 33), 36, 7, pack=2, average=0.9),
+    "labels in packs": settings(60, 11, 13, 10, 9, (50, 70), 24, 7, rate=0.05, beta1=0.5, classes=5, pack=4, average=0.999),
 }
 PUBLISHED = {
     ("odd net", 100): "sha256:5711b9e60e50f0c6da10d3b2fb39d2aaceaad80ac7aca7d69a223c1e4f290e87",
     ("odd net", 300): "sha256:6af5c91cb20349f732cf1f7bb8f6809fbeaea3d1464e3596831c9f5751b9f825",
     ("batch of one", 300): "sha256:182e8724403efa30cbf6ed37495c799e9e0c7253fdfb3181c2b79d60a319a0db",
     ("fast learner", 300): "sha256:7ddaedb3d2a12f1277e34b20161028e97b903963d8168834b56fe51cf41877f1",
+    ("labelled net", 300): "sha256:8fd4de6ebcd12b10e81985c9a21835a63aace03e531a36c1d22596363bd86655",
+    ("packed net", 300): "sha256:71c724581b391d1b614ee3cf3d4a4f93acb89c6cbd8f5eca4b244d1fd1a6c5ba",
+    ("labels in packs", 300): "sha256:acb33a410f8dcdcef5d690131483294f3fa2d373b56bbe9b4e26dd2fb31507ec",
+}
+PUBLISHED_AVERAGES = {
+    ("labelled net", 300): "sha256:9fade0468f05db8788ac2d0e26eb2d0d68bb37cbaf668aff9efbfb568772ba43",
+    ("packed net", 300): "sha256:1425b33efb27213aed119f52d33b9ef7c09fdbeda33a4e328131f3f0584afcf7",
+    ("labels in packs", 300): "sha256:ac8dc098eb85ce9d4265ab73b646ef027fba993da928c751534047512dc81093",
 }
 
 
@@ -176,7 +189,7 @@ def ln(x):
 # ---- Random streams -------------------------------------------------------------------------------------------------
 
 MASK = 2 ** 64 - 1
-INIT, SHUFFLE, NOISE = 1, 2, 3                          # the purposes
+INIT, SHUFFLE, NOISE, CLASS = 1, 2, 3, 5                # the purposes
 
 
 def splitmix64(state):
@@ -241,12 +254,30 @@ def made_up_images(net):
     return values.reshape(net.images, net.pixels)[net.validation:]
 
 
+def made_up_labels(net):
+    """A row for each training image with a 1 in the column of its class; no columns without classes."""
+    return one_hot([(3 * i + i // 2) % net.classes if net.classes else 0 for i in range(net.images)], net.classes)[net.validation:]
+
+
+def one_hot(labels, classes):
+    rows = np.zeros((len(labels), classes), F32)
+    for row, label in zip(rows, labels):
+        if classes:
+            row[label] = ONE
+    return rows
+
+
+def below(source, n):
+    """A number below n."""
+    return (next(source) * n) >> 64
+
+
 def permutation(net, epoch, n):
     """The order of an epoch: Fisher–Yates from the identity."""
     source = stream(net.seed, SHUFFLE, epoch)
     order = list(range(n))
     for i in range(n - 1, 0, -1):
-        j = (next(source) * (i + 1)) >> 64
+        j = below(source, i + 1)
         order[i], order[j] = order[j], order[i]
     return order
 
@@ -265,7 +296,8 @@ def initial_parameters(net):
     """The eight tensors in canonical order: G before D, layer by layer, weight before bias."""
     parameters = []
     g_hidden, d_hidden = net.hidden
-    shapes = [(net.latent, g_hidden), (g_hidden, net.pixels), (net.pixels, d_hidden), (d_hidden, 1)]
+    inputs = net.pack * (net.pixels + net.classes)
+    shapes = [(net.latent + net.classes, g_hidden), (g_hidden, net.pixels), (inputs, d_hidden), (d_hidden, 1)]
     for rows, columns in shapes:
         source = stream(net.seed, INIT, len(parameters))
         sigma = 1.0 / math.sqrt(rows / 2.0)
@@ -282,11 +314,29 @@ def column_sums(values):
     return total
 
 
-def gradients(parameters, x, z):
-    """The gradients of both losses by all parameters, from real images x and noise z."""
+def side_by_side(pack, images):
+    """Rows of `pack` images that are judged at once: column c of image k of a row is its column c·pack + k."""
+    rows = np.zeros((len(images) // pack, images.shape[1] * pack), F32)
+    for k in range(pack):
+        rows[:, k::pack] = images[k::pack]
+    return rows
+
+
+def apart(pack, rows, columns):
+    """The first columns of the images that stand side by side in these rows."""
+    images = np.zeros((len(rows) * pack, columns), F32)
+    for k in range(pack):
+        images[k::pack] = rows[:, k::pack][:, :columns]
+    return images
+
+
+def gradients(net, parameters, x, z, classes):
+    """The gradients of both losses by all parameters, from real images x and noise z, both with the columns of their classes;
+    `classes` are those of the generated images."""
     w1, b1, w2, b2, v1, c1, v2, c2 = parameters
     h = relu(product(z, w1) + b1)
     y = output_sigmoid(product(h, w2) + b2)             # generated images
+    x, y = side_by_side(net.pack, x), side_by_side(net.pack, np.concatenate([y, classes], 1))
     r = relu(product(x, v1) + c1)                       # the discriminator's hidden layer: real
     f = relu(product(y, v1) + c1)                       # and generated
     logit_r = product(r, v2) + c2
@@ -305,6 +355,7 @@ def gradients(parameters, x, z):
     # Through the generated pixels back into the generator.
     slope = y * (ONE - y)
     dy = np.where(slope == ZERO, ZERO, product(dg, v1.T) * slope + ZERO)
+    dy = apart(net.pack, dy, net.pixels)
     dh = np.where(h > ZERO, product(dy, w2.T), ZERO)
 
     # The discriminator sees the real rows, then the generated ones, in one chain.
@@ -345,10 +396,10 @@ def adam(net, p, m, v, g, step):
 
 # ---- Digest ---------------------------------------------------------------------------------------------------------
 
-def digest(step, parameters, first_moments, second_moments):
-    """SHA-256 of the canonical form: the step as u64, then all values as f32, little-endian."""
-    state = hashlib.sha256(step.to_bytes(8, "little"))
-    for tensor in [*parameters, *first_moments, *second_moments]:
+def digest(tensors, start=b""):
+    """SHA-256 of all values as f32, little-endian, after what is before them."""
+    state = hashlib.sha256(start)
+    for tensor in tensors:
         assert tensor.dtype == F32
         state.update(tensor.astype("<f4").tobytes())    # row-major
     return "sha256:" + state.hexdigest()
@@ -357,26 +408,34 @@ def digest(step, parameters, first_moments, second_moments):
 # ---- Main -----------------------------------------------------------------------------------------------------------
 
 def train(name, steps):
-    """The digest of a net after so many steps; False if another one is published."""
+    """The digest of a net after so many steps, and that of its generator's average; False if others are published."""
     net = NETS[name]
-    images = made_up_images(net)
+    images = np.concatenate([made_up_images(net), made_up_labels(net)], 1)
     parameters = initial_parameters(net)
     first_moments = [np.zeros_like(p) for p in parameters]
     second_moments = [np.zeros_like(p) for p in parameters]
+    averages = parameters[:4]
 
     for step in range(1, steps + 1):
         x = batch(net, images, step)
         z = np.array([uniforms(stream(net.seed, NOISE, step, row), net.latent) for row in range(net.batch)])
-        before_update = gradients(parameters, x, z)     # both networks' gradients come before either update
+        of_step = stream(net.seed, CLASS, step)
+        classes = one_hot([below(of_step, net.classes) for _ in range(net.batch)], net.classes)
+        z = np.concatenate([z, classes], 1)
+        before_update = gradients(net, parameters, x, z, classes)     # both networks' gradients come before either update
         for i, g in enumerate(before_update):
             parameters[i], first_moments[i], second_moments[i] = adam(
                 net, parameters[i], first_moments[i], second_moments[i], g, step)
+        averages = [fma(ONE - net.average, p - average, average) for p, average in zip(parameters, averages)]
 
-    found = digest(steps, parameters, first_moments, second_moments)
-    published = PUBLISHED.get((name, steps))
-    verdict = "none is published" if published is None else "as published" if found == published else "NOT as published"
-    print(f"{name}, {steps} steps: {found} {verdict}")
-    return published in (None, found)
+    state = digest([*parameters, *first_moments, *second_moments], steps.to_bytes(8, "little"))
+    found = {"": (state, PUBLISHED.get((name, steps)))}
+    if net.average > ZERO:
+        found[", average"] = digest(averages), PUBLISHED_AVERAGES.get((name, steps))
+    for what, (digest_, published) in found.items():
+        verdict = "none is published" if published is None else "as published" if digest_ == published else "NOT as published"
+        print(f"{name}, {steps} steps{what}: {digest_} {verdict}", flush=True)
+    return all(published in (None, digest_) for digest_, published in found.values())
 
 
 def main():

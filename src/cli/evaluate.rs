@@ -4,24 +4,21 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use duel::data::labels::Labels;
-use duel::evaluate::{Evaluation, Report, Sets, evaluate};
+use duel::evaluate::{Evaluation, Material, Report, Sets, Wanted};
 use duel::export::grid::canvas;
 use duel::export::png;
+use duel::export::safetensors::Checkpoint;
 use duel::files::write_whole;
 use duel::run::Folder;
-use duel::{Dataset, Error, Images, Rayon, memory};
+use duel::{Dataset, Error, Isa, Rayon};
 
+use super::machine::Pool;
 use super::number;
-use super::replay::{Replay, where_data_are};
+use super::replay::Replay;
 use super::terminal::{Progress, counted, grouped, print};
 
-/// Samples that are made.
-const SAMPLES: usize = 10_000;
-/// Real images that they are compared with, at most.
-const REAL: usize = 10_000;
-/// Of the images held out, those at the start choose the width of Parzen's windows.
-const FOR_WIDTH: usize = 1_000;
+/// Seed of the samples unless told otherwise.
+const SEED: u64 = 42;
 
 /// The flags of `duel evaluate`.
 #[derive(Debug, Args)]
@@ -31,7 +28,7 @@ pub struct Evaluate {
     #[arg(value_name = "RUN[@STEP]|STATE")]
     what: PathBuf,
     /// Seed of the samples
-    #[arg(long, value_name = "N", default_value_t = 42, value_parser = number::<u64>)]
+    #[arg(long, value_name = "N", default_value_t = SEED, value_parser = number::<u64>)]
     seed: u64,
     /// Take the parameters themselves where there is an average of them
     #[arg(long)]
@@ -66,57 +63,54 @@ impl Evaluate {
         let (isa, pool) = (self.replay.machine.isa()?, self.replay.machine.pool()?);
         let (name, checkpoint) = self.replay.state(&self.what)?;
         let data = self.replay.dataset(Some(&self.what), &checkpoint.config)?;
-        if data.digest() != checkpoint.data_digest {
-            let problem =
-                format!("not the data that {name} was trained on: their digest is {}", data.digest());
-            return Err(Error::input(data.path().display().to_string(), problem));
-        }
-        let test = data.test_images().map_err(where_data_are)?;
-        let labels = Labels::beside(data.path(), data.images().count())?;
-        let held_out = data.images().take(checkpoint.config.validation);
-        let for_width = FOR_WIDTH.min(held_out.count() / 2);
-        let (held_out, rest) = (held_out.take(for_width), held_out.skip(for_width));
-        let train = data.images().skip(checkpoint.config.validation);
-        let labels = labels.as_ref().map(|labels| &labels.all()[checkpoint.config.validation..]);
-        let real = test.as_ref().map_or(rest, Dataset::images).take(REAL);
-        if self.real && test.is_none() {
-            return Err(Error::input(
-                data.path().display().to_string(),
-                "has no test images beside it for --real",
-            ));
-        }
-        let size = checkpoint.height * checkpoint.width;
-        let mut bytes = memory::filled(if self.real { 0 } else { SAMPLES * size }, 0, "samples")?;
-        let samples = if self.real {
-            rest.take(SAMPLES)
-        } else {
-            let mut sampler = checkpoint.sampler(self.raw)?;
-            sampler.set_isa(isa);
-            pool.install(|| sampler.sample(&Rayon, self.seed, 0, &mut bytes))?;
-            Images::new(&bytes, checkpoint.height, checkpoint.width)?
-        };
-        let progress = Progress::of("images compared");
-        let sets = Sets { samples, real, held_out, train, labels };
-        let report = pool.install(|| evaluate(&sets, &progress))?;
-        drop(progress);
+        let wanted = Wanted { seed: self.seed, raw: self.raw, real: self.real };
+        let material = pool.install(|| Material::new(&checkpoint, &data, wanted, isa, &Rayon))?;
+        let evaluation = compared(&material, &pool)?;
         if let Some(path) = &self.pairs {
-            write_pairs(path, samples, train, &report)?;
+            write_pairs(path, &material.sets(), &evaluation.report)?;
         }
-        let of = if self.real {
-            "real images that were held out".to_string()
-        } else {
-            format!("samples of {name}")
-        };
-        let evaluation = Evaluation { step: checkpoint.step, seed: self.seed, report };
-        let text = serde_json::to_string_pretty(&evaluation).expect("plain values") + "\n";
         if self.what.is_dir() && !self.real {
-            write_whole(&Folder::new(&self.what).evaluation(), |file| file.write_all(text.as_bytes()))?;
+            write(&Folder::new(&self.what), &evaluation)?;
         }
         if self.json {
-            return print(&text);
+            return print(&text(&evaluation));
         }
+        let of = match (self.real, evaluation.averaged) {
+            (true, _) => "real images that were held out".to_string(),
+            (false, true) => format!("samples of {name}, of the average of its parameters"),
+            (false, false) => format!("samples of {name}"),
+        };
         print(&described(&evaluation.report, &of))
     }
+}
+
+/// The figures, with a bar until they are there.
+fn compared(material: &Material<'_>, pool: &Pool) -> Result<Evaluation, Error> {
+    let progress = Progress::of("images compared");
+    pool.install(|| material.evaluate(&progress))
+}
+
+/// The end of a run: its figures in its folder and on stdout.
+pub fn at_the_end(
+    folder: &Folder,
+    checkpoint: &Checkpoint,
+    data: &Dataset,
+    isa: Isa,
+    pool: &Pool,
+) -> Result<(), Error> {
+    let wanted = Wanted { seed: SEED, raw: false, real: false };
+    let material = pool.install(|| Material::new(checkpoint, data, wanted, isa, &Rayon))?;
+    let evaluation = compared(&material, pool)?;
+    write(folder, &evaluation)?;
+    print(&described(&evaluation.report, &format!("samples of {}", folder.path().display())))
+}
+
+fn text(evaluation: &Evaluation) -> String {
+    serde_json::to_string_pretty(evaluation).expect("plain values") + "\n"
+}
+
+fn write(folder: &Folder, evaluation: &Evaluation) -> Result<(), Error> {
+    write_whole(&folder.evaluation(), |file| file.write_all(text(evaluation).as_bytes()))
 }
 
 /// The report, a line for each figure with what it means.
@@ -158,6 +152,20 @@ fn described(report: &Report, of: &str) -> String {
             &format!("by the nearest training image; {:.2}% of those{warning}", 100.0 * shares.real_share),
         );
     }
+    if let Some(agreement) = report.agreement {
+        line("asked-for class", figure(agreement), "of the samples are nearest to a training image of the class that was asked for");
+    }
+    if let Some(classifier) = report.classifier {
+        line(
+            "train on samples",
+            figure(classifier.samples),
+            &format!(
+                "of the real images are told right by the class of the nearest sample; {:.4} by that of the nearest of as many \
+                 training images",
+                classifier.real
+            ),
+        );
+    }
     let quantiles = |of: &[f64; 6]| of.iter().map(|x| format!("{x:.2}")).collect::<Vec<_>>().join(" ");
     line(
         "copies",
@@ -182,8 +190,9 @@ fn described(report: &Report, of: &str) -> String {
 }
 
 /// The closest samples, each with its training image to its right.
-fn write_pairs(path: &Path, samples: Images<'_>, train: Images<'_>, report: &Report) -> Result<(), Error> {
+fn write_pairs(path: &Path, sets: &Sets<'_>, report: &Report) -> Result<(), Error> {
     const COLUMNS: usize = 8;
+    let Sets { samples, train, .. } = *sets;
     let pairs = report.copies.closest.iter().flat_map(|&(i, j)| [samples.image(i), train.image(j)]);
     let bytes: Vec<u8> = pairs.flatten().copied().collect();
     let rows = (2 * report.copies.closest.len()).div_ceil(COLUMNS);

@@ -9,6 +9,7 @@ use duel::export::grid::canvas;
 use duel::export::safetensors::Checkpoint;
 use duel::export::{idx, png};
 use duel::files::write_whole;
+use duel::run::record::grid;
 use duel::{Digest, Error, Line, Rayon, Sampler, memory};
 use sha2::{Digest as _, Sha256};
 
@@ -33,10 +34,10 @@ pub struct Sample {
     /// Images to make [default: as many as the grid holds]
     #[arg(long, value_name = "N", value_parser = number::<u32>)]
     count: Option<u32>,
-    /// Images per row and column of a PNG
-    #[arg(long, value_name = "COLUMNSxROWS", default_value = "6x6")]
-    grid: String,
-    /// A new file: NAME.png is a canvas, NAME-ubyte or NAME-ubyte.gz an IDX data set
+    /// Images per row and column of a PNG [default: 6x6; a column for each class of a conditional run, with six rows]
+    #[arg(long, value_name = "COLUMNSxROWS")]
+    grid: Option<String>,
+    /// A new file: NAME.png is a canvas, NAME-ubyte or NAME-ubyte.gz an IDX data set, beside which a conditional run's labels go
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
     /// Take the parameters themselves where there is an average of them
@@ -63,21 +64,38 @@ impl Sample {
     /// Makes the images and writes the file; the exit code: 0, or that of the signal that stopped it.
     pub fn run(self) -> Result<u8, Error> {
         let format = format_of(&self.out)?;
-        let (columns, rows) = self.grid()?;
-        let cells = columns * rows;
-        let count = self.count.unwrap_or(cells);
-        if count == 0 {
-            return Err(Error::usage("--count", "expected 1 or more"));
-        }
-        if format == Format::Png && count > cells {
-            let problem = format!("{count} images do not fit into a grid of {columns}x{rows}");
-            return Err(Error::usage("--count", problem));
-        }
+        let asked_grid = self.grid.as_deref().map(grid_of).transpose()?;
         if self.out.exists() {
             return Err(Error::usage("--out", format!("{} exists, expected a new file", self.out.display())));
         }
         let (isa, pool) = (self.replay.machine.isa()?, self.replay.machine.pool()?);
         let (state, checkpoint) = self.replay.state(&self.from)?;
+        let classes = checkpoint.classes;
+        if let Some(class) = self.class.filter(|class| *class >= classes) {
+            let problem = match classes {
+                0 => "the run has no classes to ask for: expected one that was trained with --labels".to_string(),
+                _ => format!("expected 0 to {}, not {class}", classes - 1),
+            };
+            return Err(Error::usage("--class", problem));
+        }
+        let (columns, rows) = asked_grid.unwrap_or(grid(if self.class.is_some() { 0 } else { classes }));
+        let labels = match format {
+            Format::Idx { .. } if classes > 0 => Some(labels_of(&self.out)),
+            _ => None,
+        };
+        if let Some(labels) = labels.as_ref().filter(|labels| labels.exists()) {
+            let problem = format!("{} exists, where the labels go, expected a new file", labels.display());
+            return Err(Error::usage("--out", problem));
+        }
+        let cells = columns * rows;
+        let count = self.count.unwrap_or(cells as u32);
+        if count == 0 {
+            return Err(Error::usage("--count", "expected 1 or more"));
+        }
+        if format == Format::Png && count as usize > cells {
+            let problem = format!("{count} images do not fit into a grid of {columns}x{rows}");
+            return Err(Error::usage("--count", problem));
+        }
         let mut sampler = checkpoint.sampler(self.raw)?;
         sampler.set_isa(isa);
         if let Some(parent) = self.out.parent() {
@@ -91,7 +109,7 @@ impl Sample {
             format_args!("{} · {}", isa.name(), counted(pool.threads() as u64, "thread")),
             self.out.display()
         );
-        let (count, grid) = (count as usize, (columns as usize, rows as usize));
+        let (count, grid) = (count as usize, (columns, rows));
         let signals = Signals::listen()?;
         let stop = || signals.caught().is_some();
         let made = pool.install(|| self.write(&checkpoint, &mut sampler, format, count, grid, &stop));
@@ -100,17 +118,22 @@ impl Sample {
                 note!("Stopped by {signal}: {} is not written", self.out.display());
                 Ok(code)
             }
-            (digest, _) => print(&format!("Samples digest: {}\n", digest?)).map(|()| 0),
+            (digest, _) => {
+                let digest = digest?;
+                if let (Some(path), Format::Idx { gzip }) = (labels, format) {
+                    self.write_labels(&path, gzip, count, classes)?;
+                    note!("Their classes: {}", path.display());
+                }
+                print(&format!("Samples digest: {digest}\n")).map(|()| 0)
+            }
         }
     }
 
-    /// Columns and rows.
-    fn grid(&self) -> Result<(u32, u32), Error> {
-        let numbers = self.grid.split_once('x').and_then(|(columns, rows)| {
-            let number = |text: &str| text.parse().ok().filter(|n| (1..=1_000).contains(n));
-            Some((number(columns)?, number(rows)?))
-        });
-        numbers.ok_or_else(|| Error::usage("--grid", "expected COLUMNSxROWS, each 1 to 1000, like 6x6"))
+    /// Writes the class of each image.
+    fn write_labels(&self, path: &Path, gzip: bool, count: usize, classes: usize) -> Result<(), Error> {
+        let mut labels = memory::room(count, "labels")?;
+        labels.extend((0..count).map(|i| self.class.unwrap_or(i % classes) as u8));
+        write_whole(path, |file| idx::write(file, gzip, &[count as u32], |out| out.write_all(&labels)))
     }
 
     /// Writes the file; the digest is that of the images' bytes, white on black.
@@ -130,7 +153,8 @@ impl Sample {
         let mut make = |out: &mut dyn Write| {
             for first in (0..count).step_by(CHUNK) {
                 let images = &mut images[..CHUNK.min(count - first) * size];
-                sampler.sample(&Rayon, self.seed, first as u64, images).map_err(std::io::Error::other)?;
+                let sampled = sampler.sample_class(&Rayon, self.seed, first as u64, self.class, images);
+                sampled.map_err(std::io::Error::other)?;
                 hash.update(&*images);
                 out.write_all(images)?;
                 if stop() {
@@ -149,11 +173,29 @@ impl Sample {
             }
             Format::Idx { gzip } => {
                 let sizes = [count as u32, height as u32, width as u32];
-                write_whole(&self.out, |file| idx::write(file, gzip, sizes, make))?;
+                write_whole(&self.out, |file| idx::write(file, gzip, &sizes, make))?;
             }
         }
         Ok(Digest(hash.finalize().into()))
     }
+}
+
+/// Columns and rows.
+fn grid_of(text: &str) -> Result<(usize, usize), Error> {
+    let numbers = text.split_once('x').and_then(|(columns, rows)| {
+        let number = |text: &str| text.parse().ok().filter(|n| (1..=1_000).contains(n));
+        Some((number(columns)?, number(rows)?))
+    });
+    numbers.ok_or_else(|| Error::usage("--grid", "expected COLUMNSxROWS, each 1 to 1000, like 6x6"))
+}
+
+/// Where the labels of a data set go: a name by which they are found.
+fn labels_of(images: &Path) -> PathBuf {
+    let name = images.file_name().unwrap_or_default().to_string_lossy();
+    images.with_file_name(match name.contains("images") {
+        true => name.replacen("images", "labels", 1).replacen("idx3", "idx1", 1),
+        false => name.replacen("-ubyte", "-labels-ubyte", 1),
+    })
 }
 
 fn format_of(path: &Path) -> Result<Format, Error> {

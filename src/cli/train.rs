@@ -6,10 +6,12 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use console::Term;
+use duel::export::safetensors::Checkpoint;
 use duel::run::training::End;
 use duel::run::{Folder, Host, Plan, Settings, Status, Training, Unfinished, open_data};
-use duel::{Config, Dataset, Error, Isa, Rayon, StepStats, golden};
+use duel::{Dataset, Error, Isa, Rayon, StepStats, golden};
 
+use super::evaluate;
 use super::machine::{self, Machine};
 use super::replay::{told_by, where_data_are};
 use super::settings::Flags;
@@ -32,6 +34,9 @@ pub struct Train {
     /// Go on with a run: auto takes the newest good checkpoint of --out, a path that checkpoint or run
     #[arg(long, value_name = "auto|PATH")]
     resume: Option<PathBuf>,
+    /// Evaluate the samples at the end, as duel evaluate does
+    #[arg(long)]
+    evaluate: bool,
     #[command(flatten)]
     machine: Machine,
     #[command(flatten)]
@@ -61,7 +66,7 @@ impl Train {
                 None => where_data_are(error),
             })?;
             let training = Training::create(self.out.as_deref(), plan, &data)?;
-            return train(training, &data, isa, &self.machine, signals);
+            return train(training, &data, isa, &self.machine, signals, self.evaluate);
         };
         let auto = resume == Path::new("auto");
         if !auto && self.out.is_some() {
@@ -75,7 +80,7 @@ impl Train {
         let plan = Plan::new(&settings.or(old.run().settings.clone()))?;
         let data = old.run().find_data(folder.as_deref());
         let data = if folder.is_some() { data.map_err(where_data_are)? } else { data? };
-        train(Training::resume(old, plan, &data)?, &data, isa, &self.machine, signals)
+        train(Training::resume(old, plan, &data)?, &data, isa, &self.machine, signals, self.evaluate)
     }
 }
 
@@ -86,13 +91,14 @@ fn train(
     isa: Isa,
     machine: &Machine,
     signals: Signals,
+    at_the_end: bool,
 ) -> Result<u8, Error> {
     training.set_isa(isa);
     let pool = &machine.pool_for(training.trainer())?;
     let (from, plan) = (training.trainer().steps_done(), training.plan().clone());
     note!(
         "{}, {} · seed {} · {} · {}{} → {}",
-        if data.digest() == golden::MNIST { "MNIST" } else { "data" },
+        if data.digest() == golden::mnist(plan.config.labels) { "MNIST" } else { "data" },
         counted(training.trainer().images().count() as u64, "image"),
         plan.config.seed,
         machine::described(training.trainer(), pool),
@@ -143,6 +149,10 @@ fn train(
         }
         _ => {
             close(&training, data, &end, done - from, started.elapsed())?;
+            if at_the_end {
+                let checkpoint = Checkpoint::of(training.trainer(), data.digest())?;
+                evaluate::at_the_end(training.folder(), &checkpoint, data, isa, pool)?;
+            }
             Ok(0)
         }
     }
@@ -199,8 +209,8 @@ fn close(
         note!("Samples: {}", training.last_canvas().display());
     }
     let plan = training.plan();
-    match golden::after(training.trainer().steps_done()).filter(|_| plan.config == Config::default()) {
-        Some(published) if data.digest() != golden::MNIST => {
+    match golden::published(&plan.config, training.trainer().steps_done()) {
+        Some(published) if data.digest() != golden::mnist(plan.config.labels) => {
             note!("The data are not MNIST's: nothing to compare with the published digest {published}");
         }
         Some(published) if published == end.digest => {

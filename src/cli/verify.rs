@@ -11,8 +11,8 @@ use duel::kernels::float_mode;
 use duel::run::manifest::cpu;
 use duel::run::plan::Schedule;
 use duel::run::recorded::forward;
-use duel::run::{Audit, Recorded};
-use duel::{Config, Dataset, Digest, Error, Images, Isa, Rayon, Trainer, self_check};
+use duel::run::{Audit, Recorded, open_data};
+use duel::{Config, Digest, Error, Isa, Rayon, Trainer, self_check};
 use sha2::{Digest as _, Sha256};
 
 use super::machine::{self, Pool};
@@ -40,6 +40,9 @@ pub struct Verify {
     /// Train the default run, 70,000 steps of seed 42 on MNIST, against its published digests
     #[arg(long, conflicts_with = "run")]
     golden: bool,
+    /// The same with named settings: tutorial, labelled, large or packed
+    #[arg(long, value_name = "NAME", requires = "golden", default_value = "tutorial")]
+    preset: String,
     /// Of this machine, leave out the network of the default size: for emulated and unoptimised programs
     #[arg(long, conflicts_with_all = ["run", "golden"])]
     quick: bool,
@@ -53,7 +56,7 @@ impl Verify {
         let start = Instant::now();
         let verified = float_mode::check().and_then(|()| match &self.run {
             Some(run) => self.verify_run(run),
-            None if self.golden => self.verify_default_run(),
+            None if self.golden => self.verify_golden_run(),
             None => self.verify_machine(),
         });
         // Whatever has changed it, the bits of this process would be others.
@@ -178,26 +181,29 @@ impl Verify {
         ))
     }
 
-    fn verify_default_run(&self) -> Result<(), Error> {
+    fn verify_golden_run(&self) -> Result<(), Error> {
+        let config = Config::preset(&self.preset)?;
         let folder = self.replay.data.as_deref().unwrap_or(Path::new("data"));
-        let data = Dataset::open(folder).map_err(where_data_are)?;
-        if data.digest() != golden::MNIST {
-            let problem = format!("expected MNIST, whose digest is {}, not {}", golden::MNIST, data.digest());
+        let data = open_data(folder, &config).map_err(where_data_are)?;
+        let mnist = golden::mnist(config.labels);
+        if data.digest() != mnist {
+            let problem = format!("expected MNIST, whose digest is {mnist}, not {}", data.digest());
             return Err(Error::input(folder.display().to_string(), problem));
         }
         let isa = self.replay.machine.isa()?;
-        let mut trainer = Trainer::new(Config::default(), data.images())?;
+        let mut trainer = Trainer::new(config.clone(), data.images())?;
         trainer.set_isa(isa);
         let pool = self.replay.machine.pool_for(&trainer)?;
-        note!("The default run on {}", machine::described(&trainer, &pool));
+        let run = if self.preset == "tutorial" { "default" } else { &self.preset };
+        note!("The {run} run on {}", machine::described(&trainer, &pool));
         let progress = Progress::of("steps recomputed");
         progress.start(0, Schedule::default().steps);
-        for (step, expected) in golden::DEFAULT_RUN {
-            let what = format!("default run, step {}", grouped(step));
-            let done = pool.install(|| forward(&mut trainer, step, &Rayon, &progress));
+        for (step, expected) in golden::run(&config) {
+            let what = format!("{run} run, step {}", grouped(*step));
+            let done = pool.install(|| forward(&mut trainer, *step, &Rayon, &progress));
             not_diverged(isa.name(), &what, done)?;
             let digest = trainer.digest()?;
-            published(isa.name(), &what, digest, Some(expected))?;
+            published(isa.name(), &what, digest, Some(*expected))?;
             progress.suspend(|| row(isa.name(), &what, &format!("{digest} as published")))?;
         }
         Ok(())
@@ -213,8 +219,8 @@ fn train(
     most: u64,
     list: &mut Sha256,
 ) -> Result<Vec<(u64, Digest)>, Error> {
-    let pixels: Vec<u8> = (0..case.images * case.height * case.width).map(golden::pixel).collect();
-    let mut trainer = Trainer::new(case.config.clone(), Images::new(&pixels, case.height, case.width)?)?;
+    let [mut pixels, mut labels] = case.bytes().map(|bytes| vec![0; bytes]);
+    let mut trainer = Trainer::new(case.config.clone(), case.images(&mut pixels, &mut labels)?)?;
     trainer.set_isa(isa);
     // All of them, however small the network.
     trainer.set_owners(threads);
@@ -228,6 +234,11 @@ fn train(
         published(isa.name(), &what, digest, Some(expected))?;
         list.update(format!("{} {steps} {digest}\n", case.name));
         digests.push((steps, digest));
+    }
+    if let (Some(average), true) = (trainer.average_digest()?, digests.len() == case.digests.len()) {
+        let what = format!("{}, {}, average", case.name, counted(threads as u64, "thread"));
+        published(isa.name(), &what, average, case.average)?;
+        list.update(format!("{} average {average}\n", case.name));
     }
     Ok(digests)
 }

@@ -22,7 +22,7 @@ const MISSING: f64 = 1.0 / 3.0;
 /// What samples are compared with.
 #[derive(Clone, Copy, Debug)]
 pub struct Sets<'a> {
-    /// The samples.
+    /// The samples; labelled with the classes that were asked for, if any were.
     pub samples: Images<'a>,
     /// Images that the generator has not seen.
     pub real: Images<'a>,
@@ -30,19 +30,6 @@ pub struct Sets<'a> {
     pub held_out: Images<'a>,
     /// The images that it was trained on.
     pub train: Images<'a>,
-    /// The classes of those.
-    pub labels: Option<&'a [u8]>,
-}
-
-/// The figures of a state's samples, as the file evaluation.json of a run has them.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-pub struct Evaluation {
-    /// The step of the state.
-    pub step: u64,
-    /// The seed of the samples.
-    pub seed: u64,
-    /// Their figures.
-    pub report: Report,
 }
 
 /// The figures.
@@ -65,6 +52,12 @@ pub struct Report {
     /// The classes of the nearest training images, if they are labelled.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub classes: Option<Vec<Class>>,
+    /// The part of the samples whose nearest training image is of the class that was asked for, if one was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agreement: Option<f64>,
+    /// How well real images are told apart by what was asked for, if it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub classifier: Option<Classifier>,
     /// The distance to the nearest training image.
     pub copies: Copies,
     /// Of everything before.
@@ -81,6 +74,15 @@ pub struct Parzen {
     pub standard_error: f64,
     /// The width of a window, as a part of a pixel's range.
     pub width: f64,
+}
+
+/// The part of the real images whose nearest neighbour is of their class: train on generated images, test on real ones.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Classifier {
+    /// Among the samples.
+    pub samples: f64,
+    /// Among as many training images, the first ones.
+    pub real: f64,
 }
 
 /// A class.
@@ -116,7 +118,7 @@ pub struct Copies {
 /// [`Error::Input`] if a set is empty, smaller than it takes, or of images of another size; [`Error::Environment`] if there is no
 /// memory.
 pub fn evaluate(sets: &Sets<'_>, observer: &dyn Observer) -> Result<Report, Error> {
-    let Sets { samples, real, held_out, train, labels } = *sets;
+    let Sets { samples, real, held_out, train } = *sets;
     for (images, what, least) in [
         (samples, "samples", NEIGHBOUR + 1),
         (real, "real images", NEIGHBOUR + 1),
@@ -152,14 +154,27 @@ pub fn evaluate(sets: &Sets<'_>, observer: &dyn Observer) -> Result<Report, Erro
             recalled |= d < radius;
         }
         let covered = row.iter().any(|&d| d < real_radius[i]);
-        (log_likelihood(row, width, pixels), recalled, covered)
+        (log_likelihood(row, width, pixels), recalled, covered, nearest(row).0)
     })?;
     let part = |count: usize, of: usize| count as f64 / of as f64;
     let within: Vec<u32> = within.into_iter().map(AtomicU32::into_inner).collect();
     let (nats, standard_error) = mean(&rows.iter().map(|row| row.0).collect::<Vec<f64>>());
 
     let of_samples = by_image(samples, train, observer, |_, row| nearest(row))?;
-    let of_real = by_image(real, train, observer, |_, row| nearest(row))?;
+    let of_real = by_image(real, train, observer, |_, row| (nearest(row), nearest(&row[..n.min(row.len())]).0))?;
+    let asked = samples.labels().zip(train.labels());
+    let right = |asked: &[u8], labels: &[u8]| {
+        asked.iter().zip(&of_samples).filter(|(asked, (i, _))| **asked == labels[*i]).count()
+    };
+    let classifier = asked.zip(real.labels()).map(|((asked, labels), truth)| {
+        let told = |by: &[u8], nearest: &mut dyn Iterator<Item = usize>| {
+            part(truth.iter().zip(nearest).filter(|(truth, i)| **truth == by[*i]).count(), m)
+        };
+        Classifier {
+            samples: told(asked, &mut rows.iter().map(|row| row.3)),
+            real: told(labels, &mut of_real.iter().map(|row| row.1)),
+        }
+    });
     let mut closest: Vec<usize> = (0..n).collect();
     closest.sort_by_key(|&i| of_samples[i].1);
     let mut report = Report {
@@ -170,10 +185,12 @@ pub fn evaluate(sets: &Sets<'_>, observer: &dyn Observer) -> Result<Report, Erro
         recall: part(rows.iter().filter(|row| row.1).count(), m),
         density: part(within.iter().map(|&count| count as usize).sum(), n * NEIGHBOUR),
         coverage: part(rows.iter().filter(|row| row.2).count(), m),
-        classes: labels.map(|labels| classes(labels, &of_samples)),
+        classes: train.labels().map(|labels| classes(labels, &of_samples)),
+        agreement: asked.map(|(asked, labels)| part(right(asked, labels), n)),
+        classifier,
         copies: Copies {
-            samples: quantiles(&of_samples),
-            real: quantiles(&of_real),
+            samples: quantiles(of_samples.iter().map(|nearest| nearest.1)),
+            real: quantiles(of_real.iter().map(|row| row.0.1)),
             closest: closest.into_iter().take(16).map(|i| (i, of_samples[i].0)).collect(),
         },
         digest: None,
@@ -206,8 +223,8 @@ fn classes(labels: &[u8], nearest: &[(usize, u32)]) -> Vec<Class> {
     classes.into_iter().map(class).collect()
 }
 
-fn quantiles(nearest: &[(usize, u32)]) -> [f64; 6] {
-    let mut distances: Vec<u32> = nearest.iter().map(|&(_, d)| d).collect();
+fn quantiles(distances: impl Iterator<Item = u32>) -> [f64; 6] {
+    let mut distances: Vec<u32> = distances.collect();
     distances.sort_unstable();
     [0, 5, 25, 50, 75, 95].map(|percent| {
         let place = ((distances.len() - 1) * percent + 50) / 100;

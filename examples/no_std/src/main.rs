@@ -41,7 +41,7 @@ const CASE: &Case = &SMALL_NETS[0];
 const PIXELS: usize = CASE.height * CASE.width;
 /// The arena's size is known when the program is compiled.
 const LINES: usize =
-    Layout::arena_lines(&Sizes::new(&CASE.config, PIXELS, CASE.images - CASE.config.validation));
+    Layout::arena_lines(&Sizes::new(&CASE.config, PIXELS, CASE.classes, CASE.images - CASE.config.validation));
 
 #[unsafe(no_mangle)]
 extern "C" fn main(_: c_int, _: *const *const c_char) -> c_int {
