@@ -55,8 +55,14 @@ fn a_step_allocates_nothing_on_any_thread() {
 
     // The default network on batches of 16; 500 images, so that epochs end and are shuffled anew on the way.
     let pixels: Vec<u8> = (0..500 * 784u32).map(|i| if i % 5 == 0 { (i % 251) as u8 } else { 0 }).collect();
-    let images = Images::new(&pixels, 28, 28).unwrap();
-    let config = Config { batch_size: 16, validation: 0, ..Config::default() };
+    let labels: Vec<u8> = (0..500).map(|i| (i % 10) as u8).collect();
+    let images = Images::new(&pixels, 28, 28).unwrap().labelled(&labels).unwrap();
+    let plain = Config { batch_size: 16, validation: 0, ..Config::default() };
+    let all = Config { labels: true, pack: 2, average: 0.999, ..plain.clone() };
+    [plain, all].into_iter().for_each(|config| allocates_nothing(&config, images));
+}
+
+fn allocates_nothing(config: &Config, images: Images<'_>) {
     let mut digests = Vec::new();
 
     for threads in [1, 2, 4] {

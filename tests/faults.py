@@ -114,6 +114,36 @@ FAULTS = {
     "digest_of_v_before_m": (
         "model/tensor.rs", "[Part::Parameter, Part::AdamM, Part::AdamV]", "[Part::Parameter, Part::AdamV, Part::AdamM]",
         "--test=same_bits", "small_nets_on_every_backend"),
+    "label_column_off_by_one": (
+        "model/discriminator.rs", "classes[labels[batch[at + k] as usize] as usize * pack + k] = 1.0",
+        "classes[(labels[batch[at + k] as usize] as usize * pack + pack + k) % classes.len()] = 1.0",
+        "--test=gradients", "gradients_of_labelled_and_packed_nets_equal_central_differences"),
+    "label_of_the_neighbour_in_a_pack": (
+        "model/generator.rs", "column[i % pack] = one", "column[(i + 1) % pack] = one",
+        "--test=gradients", "gradients_of_labelled_and_packed_nets_equal_central_differences"),
+    "classes_of_the_next_step": (
+        "model/generator.rs", "Purpose::Class(t)", "Purpose::Class(t + 1)",
+        PROGRAM, "labelled net"),
+    "pack_rows_interleaved": (
+        "model/discriminator.rs", "weave(pack, |k| bytes(at + k), woven)",
+        "weave(pack, |k| bytes(row + k * (batch.len() / pack)), woven)",
+        "--test=gradients", "gradients_of_labelled_and_packed_nets_equal_central_differences"),
+    "gradient_of_another_image_of_a_pack": (
+        "model/generator.rs", "unweave(pack, image % pack, woven", "unweave(pack, (image + 1) % pack, woven",
+        "--test=gradients", "gradients_of_labelled_and_packed_nets_equal_central_differences"),
+    "average_started_at_zero": (
+        "model/layout.rs", "average.row_mut(i).copy_from_slice(p.row(i))", "average.row_mut(i)[..p.cols()].fill(0.0)",
+        "--test=resume", "an_average_begins_as_the_parameters_and_follows_them_by_its_formula"),
+    "average_by_the_wrong_share": (
+        "trainer/owner.rs", "share: 1.0 - run.config.average", "share: run.config.average",
+        "--test=resume", "an_average_begins_as_the_parameters_and_follows_them_by_its_formula"),
+    "average_of_the_parameters_before": (
+        "model/update.rs", "let (average, p) = (piece.of_mut(&mut weight.average), piece.of(weight.p.view()));",
+        "let (average, p) = (piece.of_mut(&mut weight.average), piece.of(weight.m.view()));",
+        "--test=resume", "an_average_begins_as_the_parameters_and_follows_them_by_its_formula"),
+    "average_forgotten_in_a_state": (
+        "trainer/state.rs", "parts.chain([(Part::Average, averaged(sizes))])", "parts.chain([(Part::Average, &[][..])])",
+        "--test=resume", "resume_at_any_of_300_steps_gives_the_same_average"),
     "wrong_constant_in_the_vector_kernels": (
         "kernels/math.rs", "v.splat(EXP_TAYLOR[0])", "v.splat(2.0 * EXP_TAYLOR[0])",
         PROGRAM, "wide: exp"),

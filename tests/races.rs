@@ -27,8 +27,9 @@ impl Team for Threads {
 
 fn main() {
     let pixels: Vec<u8> = (0..40 * 400).map(duel::golden::pixel).collect();
-    let images = Images::new(&pixels, 20, 20).unwrap();
-    let config = Config {
+    let labels: Vec<u8> = (0..40).map(|i| duel::golden::label(i, 5)).collect();
+    let images = Images::new(&pixels, 20, 20).unwrap().labelled(&labels).unwrap();
+    let plain = Config {
         batch_size: 17,
         validation: 0,
         latent_size: 9,
@@ -36,7 +37,8 @@ fn main() {
         discriminator_hidden: 50,
         ..Config::default()
     };
-    for isa in Isa::available().skip(1) {
+    let all = Config { batch_size: 18, labels: true, pack: 2, average: 0.9, ..plain.clone() };
+    for (isa, config) in Isa::available().skip(1).flat_map(|isa| [(isa, &plain), (isa, &all)]) {
         let digest = |owners: usize| {
             let mut trainer = Trainer::new(config.clone(), images).unwrap();
             trainer.set_isa(isa);
@@ -53,7 +55,7 @@ fn main() {
             trainer.sample(&Threads(owners), 1, 0, &mut sample).unwrap();
             trainer.run(&Threads(owners), 5, |_| ControlFlow::Continue(())).unwrap();
             assert_eq!(told, 1 + 2 + 3 + 4);
-            (trainer.digest().unwrap(), sample)
+            (trainer.digests().unwrap(), sample)
         };
         for owners in [2, 3, 8] {
             assert_eq!(digest(owners), digest(1), "{} owners on {}", owners, isa.name());

@@ -1,6 +1,6 @@
 //! A state goes out as bytes and comes back: to the same digest, and only if a step could have left it behind.
 
-use duel::{Config, Error, Images, Line, Serial, Trainer};
+use duel::{Config, Error, Images, Line, Part, Serial, Tensor, Trainer};
 
 type Owned<'a> = Trainer<'a, Box<[Line]>>;
 
@@ -21,8 +21,27 @@ fn config() -> Config {
     }
 }
 
+/// Of labelled images, judged in pairs, with an average.
+fn averaged() -> Config {
+    Config { batch_size: 8, labels: true, pack: 2, average: 0.9, ..config() }
+}
+
+const LABELS: [u8; 50] = {
+    let (mut labels, mut i) = ([0; 50], 0);
+    while i < 50 {
+        labels[i] = (i % 7 % 4) as u8;
+        i += 1;
+    }
+    labels
+};
+
 fn trained(pixels: &[u8], steps: u64) -> Owned<'_> {
-    let mut trainer = Trainer::new(config(), Images::new(pixels, 5, 7).unwrap()).unwrap();
+    trained_with(config(), pixels, steps)
+}
+
+fn trained_with(config: Config, pixels: &[u8], steps: u64) -> Owned<'_> {
+    let images = Images::new(pixels, 5, 7).unwrap().labelled(&LABELS).unwrap();
+    let mut trainer = Trainer::new(config, images).unwrap();
     (0..steps).for_each(|_| assert!(trainer.step(&Serial).is_ok()));
     trainer
 }
@@ -52,6 +71,56 @@ fn resume_at_any_step_gives_the_same_digest() {
 }
 
 #[test]
+fn resume_at_any_of_300_steps_gives_the_same_average() {
+    let (pixels, config) = (pixels(), averaged());
+    let steps = 300;
+    let mut trainer = trained_with(config.clone(), &pixels, 0);
+    let mut states = vec![saved(&mut trainer)];
+    for _ in 0..steps {
+        trainer.step(&Serial).unwrap();
+        states.push(saved(&mut trainer));
+    }
+    let straight = trainer.digests().unwrap();
+    assert!(straight.average.is_some());
+    // The average is that of the whole run, not of what came after the resume.
+    let mut resumed = trained_with(config, &pixels, 5);
+    for (stop, state) in states.iter().enumerate() {
+        resumed.load(state).unwrap();
+        (stop..steps).for_each(|_| assert!(resumed.step(&Serial).is_ok()));
+        assert_eq!(resumed.digests().unwrap(), straight, "stopped at {stop}");
+    }
+}
+
+#[test]
+fn an_average_begins_as_the_parameters_and_follows_them_by_its_formula() {
+    let (pixels, config) = (pixels(), averaged());
+    let mut trainer = trained_with(config.clone(), &pixels, 0);
+    let read = |trainer: &Owned<'_>, part| -> Vec<Vec<f32>> {
+        Tensor::GENERATOR.map(|tensor| trainer.tensor(tensor, part).unwrap().values().collect()).into()
+    };
+    let mut averages = read(&trainer, Part::Parameter);
+    assert_eq!(read(&trainer, Part::Average), averages);
+    for _ in 0..20 {
+        trainer.step(&Serial).unwrap();
+        for (averages, parameters) in averages.iter_mut().zip(read(&trainer, Part::Parameter)) {
+            for (average, p) in averages.iter_mut().zip(parameters) {
+                // With a fused multiply-add of another library than the engine's own.
+                *average = (1.0 - config.average).mul_add(p - *average, *average);
+            }
+        }
+        assert_eq!(read(&trainer, Part::Average), averages);
+    }
+    assert!(matches!(
+        trainer.tensor(Tensor::DiscriminatorHiddenWeight, Part::Average),
+        Err(Error::Usage { .. })
+    ));
+    // Nothing of the state depends on it.
+    let without = trained_with(Config { average: 0.0, ..config }, &pixels, 20);
+    assert_eq!(without.digest().unwrap(), trainer.digest().unwrap());
+    assert_eq!(without.average_digest().unwrap(), None);
+}
+
+#[test]
 fn a_state_is_its_digest_s_preimage() {
     use sha2::Digest as _;
     let pixels = pixels();
@@ -59,6 +128,17 @@ fn a_state_is_its_digest_s_preimage() {
     let bytes = saved(&mut trainer);
     assert_eq!(trainer.digest().unwrap().0[..], sha2::Sha256::digest(&bytes)[..]);
     assert_eq!(bytes[..8], 5u64.to_le_bytes());
+    // And the average after it is that of its own.
+    let mut trainer = trained_with(averaged(), &pixels, 5);
+    let bytes = saved(&mut trainer);
+    let generator: usize = Tensor::GENERATOR
+        .map(|tensor| trainer.tensor(tensor, Part::Average).unwrap().count())
+        .into_iter()
+        .fold(0, |sum, count| sum + count);
+    let (state, average) = bytes.split_at(bytes.len() - 4 * generator);
+    let digests = trainer.digests().unwrap();
+    assert_eq!(digests.state.0[..], sha2::Sha256::digest(state)[..]);
+    assert_eq!(digests.average.unwrap().0[..], sha2::Sha256::digest(average)[..]);
 }
 
 #[test]

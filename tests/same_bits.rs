@@ -5,6 +5,7 @@ mod backends;
 use backends::backend;
 use std::ops::ControlFlow;
 
+use duel::digest::Digests;
 use duel::{Config, Dataset, Images, Isa, Rayon, Serial, StepStats, Trainer, Zeros, golden};
 
 /// Images of `size` pixels.
@@ -28,7 +29,7 @@ fn digest(config: &Config, images: Images<'_>, isa: Isa, threads: usize, steps: 
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| trainer.run(&Rayon, steps, go_on)).unwrap();
     }
-    trainer.digest().unwrap().to_string()
+    trainer.digests().unwrap().to_string()
 }
 
 fn go_on(_: StepStats) -> ControlFlow<()> {
@@ -47,9 +48,22 @@ fn any_number_of_owners_gives_the_same_bits_on_odd_sizes() {
         ..Config::default()
     };
     let one = Config { batch_size: 1, generator_hidden: 1, discriminator_hidden: 1, ..small.clone() };
-    for (config, height, width) in [(&small, 27, 29), (&one, 31, 30), (&small, 7, 14)] {
+    let labelled = Config { labels: true, average: 0.9, ..small.clone() };
+    let packed = Config { batch_size: 34, pack: 2, average: 0.5, ..small.clone() };
+    let both = Config { batch_size: 36, labels: true, pack: 4, ..small.clone() };
+    let cases = [
+        (&small, 27, 29),
+        (&one, 31, 30),
+        (&small, 7, 14),
+        (&labelled, 27, 29),
+        (&packed, 27, 29),
+        (&both, 27, 29),
+        (&both, 5, 10),
+    ];
+    for (config, height, width) in cases {
         let pixels = images(40, height * width);
-        let images = Images::new(&pixels, height, width).unwrap();
+        let labels: Vec<u8> = (0..40).map(|i| golden::label(i, 11)).collect();
+        let images = Images::new(&pixels, height, width).unwrap().labelled(&labels).unwrap();
         let isa = Isa::best();
         let alone = digest(config, images, isa, 0, 23);
         for threads in [1, 2, 3, 4, 5, 7, 8, 16, 64] {
@@ -60,6 +74,65 @@ fn any_number_of_owners_gives_the_same_bits_on_odd_sizes() {
             );
         }
     }
+}
+
+#[test]
+fn classes_are_drawn_for_each_row_and_samples_are_of_the_class_asked_for() {
+    let config = Config { batch_size: 24, validation: 0, labels: true, ..Config::default() };
+    let pixels = images(40, 30);
+    let labels: Vec<u8> = (0..40).map(|i| i % 7).collect();
+    let images = Images::new(&pixels, 5, 6).unwrap().labelled(&labels).unwrap();
+    let mut trainer = Trainer::new(config, images).unwrap();
+    let mut drawn = [0; 7];
+    for _ in 0..200 {
+        trainer.step(&Serial).unwrap();
+        let z = trainer.last_step().unwrap().z;
+        for row in 0..z.rows() {
+            let (noise, classes) = z.row(row).split_at(100);
+            assert!(noise.iter().all(|x| (-1.0..1.0).contains(x)));
+            assert_eq!(classes.iter().filter(|x| **x == 1.0).count(), 1);
+            assert_eq!(classes.iter().filter(|x| **x == 0.0).count(), 6);
+            drawn[classes.iter().position(|x| *x == 1.0).unwrap()] += 1;
+        }
+    }
+    // 24 · 200 / 7 of each, give or take five deviations.
+    assert!(drawn.iter().all(|count| (686 - 125..686 + 125).contains(count)), "{drawn:?}");
+    let mut all = vec![0; 14 * 30];
+    trainer.sample(&Serial, 3, 0, &mut all).unwrap();
+    for class in 0..7 {
+        let mut of_class = vec![0; 14 * 30];
+        trainer.sample_class(&Serial, 3, 0, Some(class), &mut of_class).unwrap();
+        for i in 0..14 {
+            let image = i * 30..(i + 1) * 30;
+            assert_eq!(all[image.clone()] == of_class[image], i % 7 == class, "image {i} of class {class}");
+        }
+    }
+    let mut image = [0; 30];
+    assert!(trainer.sample_class(&Serial, 3, 0, Some(7), &mut image).is_err());
+}
+
+#[test]
+fn settings_that_do_not_fit_the_images_are_refused() {
+    let pixels = images(40, 64);
+    let images = Images::new(&pixels, 8, 8).unwrap();
+    let refused = |config: Config, images: Images<'_>| {
+        Trainer::new(config, images).map(drop).unwrap_err().exit_code()
+    };
+    let config = Config { batch_size: 6, validation: 0, ..Config::default() };
+    assert_eq!(refused(Config { pack: 4, ..config.clone() }, images), 2);
+    assert_eq!(refused(Config { pack: 3, ..config.clone() }, images), 2);
+    assert_eq!(refused(Config { labels: true, ..config.clone() }, images), 3);
+    assert!(images.labelled(&[0; 39]).is_err());
+    // 2¹⁶ inputs are the most there are.
+    let pixels = vec![0; 8 * 65_536];
+    let large = Images::new(&pixels, 256, 256).unwrap();
+    assert_eq!(refused(Config { pack: 2, ..config.clone() }, large), 3);
+    assert_eq!(refused(Config { labels: true, ..config.clone() }, large.labelled(&[0; 8]).unwrap()), 3);
+    let latent_size = 65_536;
+    assert_eq!(
+        refused(Config { labels: true, latent_size, ..config }, images.labelled(&[0; 40]).unwrap()),
+        3
+    );
 }
 
 #[test]
@@ -133,7 +206,8 @@ fn small_nets_on_every_backend() {
     for case in &golden::SMALL_NETS {
         let [mut pixels, mut labels] = case.bytes().map(|bytes| vec![0; bytes]);
         let images = case.images(&mut pixels, &mut labels).unwrap();
-        let (steps, expected) = case.digests[case.digests.len() - 1];
+        let (steps, state) = case.digests[case.digests.len() - 1];
+        let expected = Digests { state, average: case.average };
         for isa in Isa::NAMES.into_iter().filter_map(backend) {
             for threads in [0, 1, 3] {
                 let got = digest(&case.config, images, isa, threads, steps);

@@ -29,20 +29,28 @@ struct Input {
     beta1: u8,
     beta2: u8,
     epsilon: u8,
+    labels: bool,
+    classes: u8,
+    pack: u8,
+    average: u8,
     pixels: Vec<u8>,
 }
 
 fuzz_target!(|input: Input| {
     let size = |x: u8, most: usize| x as usize % most + 1;
+    let pack = 1 << (input.pack % 3);
     let config = Config {
         latent_size: size(input.latent, 9),
         generator_hidden: size(input.generator_hidden, 40),
         discriminator_hidden: size(input.discriminator_hidden, 40),
-        batch_size: size(input.batch, 20),
+        batch_size: pack * size(input.batch, 20 / pack),
         learning_rate: input.learning_rate,
         beta1: input.beta1 as f32 / 256.0,
         beta2: input.beta2 as f32 / 256.0,
         epsilon: 2f32.powi(-(input.epsilon as i32 % 41)),
+        labels: input.labels,
+        pack,
+        average: input.average as f32 / 256.0,
         validation: input.validation as usize % 4,
         seed: input.seed,
     };
@@ -52,7 +60,9 @@ fuzz_target!(|input: Input| {
     // Pixels beyond the input's are black, as most are.
     let mut pixels = input.pixels;
     pixels.resize(count * height * width, 0);
-    let images = Images::new(&pixels, height, width).unwrap();
+    // As pixels are: any, most of them the same.
+    let labels: Vec<u8> = (0..count).map(|i| pixels[i * height * width] % size(input.classes, 12) as u8).collect();
+    let images = Images::new(&pixels, height, width).unwrap().labelled(&labels).unwrap();
     let steps = input.steps as u64 % 5;
 
     let run = |isa: Isa, zeros: Zeros, pooled: bool| {
@@ -73,7 +83,7 @@ fuzz_target!(|input: Input| {
         done.map_err(|error| error.to_string())?;
         let mut samples = vec![0; 3 * height * width];
         trainer.sample(&Serial, 5, 1, &mut samples).map_err(|error| error.to_string())?;
-        let digest = trainer.digest().map_err(|error| error.to_string())?;
+        let digest = trainer.digests().map_err(|error| error.to_string())?;
         Ok::<_, String>((losses, samples, digest))
     };
     let expected = run(Isa::named("reference").unwrap(), Zeros::Kept, false);
