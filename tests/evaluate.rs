@@ -63,7 +63,9 @@ fn made() -> Made {
 
 fn report(made: &Made) -> Report {
     let [samples, real, held_out, train] = [0, 1, 2, 3].map(|i| Images::new(&made.0[i], 7, 7).unwrap());
-    evaluate(&Sets { samples, real, held_out, train, labels: Some(&made.1) }, &()).unwrap()
+    let [samples, real, train] =
+        [samples, real, train].map(|images| images.labelled(&made.1[..images.count()]).unwrap());
+    evaluate(&Sets { samples, real, held_out, train }, &()).unwrap()
 }
 
 #[test]
@@ -113,6 +115,16 @@ fn every_figure_is_what_its_definition_says() {
         let of_class = samples.iter().filter(|s| made.1[nearest(s)] as usize == class).count();
         assert_eq!(shares.share, part(of_class, N));
     }
+    // Image i of each set is of class i mod 3, or was asked for as that.
+    let agree = (0..N).filter(|i| made.1[*i] == made.1[nearest(samples[*i])]).count();
+    assert_eq!(report.agreement, Some(part(agree, N)));
+    let classifier = report.classifier.unwrap();
+    for (accuracy, by) in [(classifier.samples, &samples[..]), (classifier.real, &train[..N])] {
+        let told = |image: &[u8]| (0..by.len()).min_by_key(|&j| (squared(image, by[j]), j)).unwrap();
+        let right = (0..140).filter(|&i| made.1[told(real[i])] == made.1[i]).count();
+        assert_eq!(accuracy, part(right, 140));
+    }
+    assert!(classifier.samples != classifier.real && agree > 0 && agree < N, "{report:?}");
     let mut distances: Vec<(u64, usize)> =
         (0..N).map(|i| (squared(samples[i], train[nearest(samples[i])]), i)).collect();
     distances.sort_unstable();

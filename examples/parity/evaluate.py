@@ -4,7 +4,8 @@
     duel evaluate RUN --json > evaluation.json
     python3 examples/parity/evaluate.py evaluation.json samples-ubyte data
 
-The folder of data has MNIST's four names, or some of them; 5,000 images are held out. Needs numpy.
+The folder of data has MNIST's four names, or some of them; 5,000 images are held out, or as many as a fourth argument says. The
+classes of a conditional run's samples lie beside them, in samples-labels-ubyte. Needs numpy.
 """
 import gzip
 import json
@@ -65,7 +66,7 @@ def main():
     of_real, of_samples = radii(real), radii(samples)
     rows = blocks(real, samples, lambda i, d: (
         log_likelihood(d, width, pixels), (d < of_samples[None]).any(1), (d < of_real[i:i + 500, None]).any(1),
-        (d < of_real[i:i + 500, None]).sum(0)))
+        (d < of_real[i:i + 500, None]).sum(0), d.argmin(1)))
     nats = np.concatenate([row[0] for row in rows])
     within = sum(row[3] for row in rows)
     compare("Parzen, nats", report["parzen"]["nats"], nats.mean(), 1e-10)
@@ -80,6 +81,15 @@ def main():
     compare("shares of classes", [c["share"] for c in report["classes"]],
             np.bincount(labels[index], minlength=classes) / n)
     compare("real shares", [c["real_share"] for c in report["classes"]], np.bincount(labels, minlength=classes) / len(labels))
+
+    if "agreement" in report:
+        asked = read(samples_file.replace("-ubyte", "-labels-ubyte"), 8)
+        truth = read(f"{folder}/t10k-labels-idx1-ubyte", 8)[:m]
+        compare("asked-for class", report["agreement"], (labels[index] == asked).sum() / n)
+        told = asked[np.concatenate([row[4] for row in rows])]
+        compare("trained on samples", report["classifier"]["samples"], (told == truth).sum() / m)
+        told = labels[np.concatenate(blocks(real, train[:n], lambda i, d: d.argmin(1)))]
+        compare("trained on real images", report["classifier"]["real"], (told == truth).sum() / m)
 
     def quantiles(d):
         d = np.sort(d)

@@ -5,7 +5,8 @@
     cargo run --release -- sample run --seed 7 --count 200 --out samples-ubyte
     python examples/parity/generator.py run/checkpoints/step_00000300.safetensors samples-ubyte 7
 
-Prints what is in the checkpoint. A byte may differ by one grey level. Exit status 1 if one differs by more.
+Takes the average where there is one, and of a conditional generator image i is of class i mod the number of classes. Prints what
+is in the checkpoint. A byte may differ by one grey level. Exit status 1 if one differs by more.
 """
 
 import struct
@@ -51,18 +52,21 @@ with safe_open(checkpoint, framework="np") as file:
     settings = dict(line.split("=", 1) for line in file.metadata()["checkpoint"].splitlines())
     tensors = {name: file.get_tensor(name) for name in file.keys()}
 latent, hidden = int(settings["latent-size"]), int(settings["generator-hidden"])
+classes, pack = int(settings.get("classes", 0)), int(settings["pack"])
 other, pixels = int(settings["discriminator-hidden"]), int(settings["height"]) * int(settings["width"])
 shapes = {
-    "generator.hidden.weight": (latent, hidden),
+    "generator.hidden.weight": (latent + classes, hidden),
     "generator.hidden.bias": (hidden,),
     "generator.out.weight": (hidden, pixels),
     "generator.out.bias": (pixels,),
-    "discriminator.hidden.weight": (pixels, other),
+    "discriminator.hidden.weight": (pack * (pixels + classes), other),
     "discriminator.hidden.bias": (other,),
     "discriminator.out.weight": (other, 1),
     "discriminator.out.bias": (1,),
 }
 expected = {name + part: shape for name, shape in shapes.items() for part in ("", ".adam_m", ".adam_v")}
+averaged = float(settings["average"]) > 0
+expected |= {name + ".average": shape for name, shape in shapes.items() if averaged and name.startswith("generator")}
 assert {name: tensor.shape for name, tensor in tensors.items()} == expected, "names and shapes"
 assert all(tensor.dtype == np.float32 and np.isfinite(tensor).all() for tensor in tensors.values())
 print(f"step {settings['step']}, {len(tensors)} tensors, seed {settings['seed']}, {settings['state_digest']}")
@@ -71,8 +75,11 @@ with open(samples, "rb") as file:
     magic, count, height, width = struct.unpack(">4I", file.read(16))
     images = np.frombuffer(file.read(), np.uint8).reshape(count, height * width)
 assert magic == 0x803 and height * width == pixels
-weights = {name: tensors[name].astype(np.float64) for name in shapes}
+average = ".average" if averaged else ""
+weights = {name: tensors[name + average].astype(np.float64) for name in shapes if name.startswith("generator")}
 z = np.array([list(uniforms(seed, SAMPLE, i, latent)) for i in range(count)])
+if classes:
+    z = np.concatenate([z, np.eye(classes)[np.arange(count) % classes]], 1)
 h = np.maximum(z @ weights["generator.hidden.weight"] + weights["generator.hidden.bias"], 0)
 y = 1 / (1 + np.exp(-(h @ weights["generator.out.weight"] + weights["generator.out.bias"])))
 grey = np.floor(255 * y + 0.5).astype(int)

@@ -2,17 +2,19 @@
 //!
 //! `cargo run --release --example parity -- OUT.safetensors [STATE.safetensors]`
 //!
-//! From step 0 of the default run, or from a checkpoint: `duel export RUN@STEP --out STATE.safetensors` makes one of any
-//! step. Tensors `state.K.NAME` (and `.adam_m`, `.adam_v`) for K in 0..=50; for K in 0..50 what takes state K to state
-//! K + 1: `z.K` [128, 100], `real.K` [128, 784] and `mask.generator.K`, `mask.discriminator_real.K`,
-//! `mask.discriminator_fake.K` (1 where a hidden value is positive); the metadata hold `first_step`. 300 MB.
+//! From step 0 of the default run, or from a checkpoint of a run on MNIST with any settings: `duel export RUN@STEP --out
+//! STATE.safetensors` makes one of any step. Tensors `state.K.NAME` (and `.adam_m`, `.adam_v`, and `.average` where there is one)
+//! for K in 0..=50; for K in 0..50 what takes state K to state K + 1: `z.K` [batch, latent + classes], `real.K` [batch, pixels],
+//! `label.K` [batch] of a labelled run, and `mask.generator.K`, `mask.discriminator_real.K`, `mask.discriminator_fake.K` (1 where a
+//! hidden value is positive); the metadata hold `first_step` and every setting. 300 MB of the default run.
 
 use std::collections::HashMap;
 use std::path::Path;
 
 use duel::export::safetensors::Checkpoint;
 use duel::kernels::tiles::Mat;
-use duel::{Config, Dataset, Part, Serial, Tensor, Trainer};
+use duel::run::open_data;
+use duel::{Config, Part, Serial, Tensor, Trainer};
 use safetensors::tensor::{Dtype, TensorView};
 
 /// Steps in the file.
@@ -35,6 +37,9 @@ fn push_state(
             let view = trainer.tensor(tensor, part)?;
             push(dump, name, view.dims().to_vec(), view.values());
         }
+        if let Ok(view) = trainer.tensor(tensor, Part::Average) {
+            push(dump, format!("{prefix}.{}.average", tensor.name()), view.dims().to_vec(), view.values());
+        }
     }
     Ok(())
 }
@@ -51,16 +56,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         Some(path) => Some(Checkpoint::decode(&std::fs::read(path)?, path)?),
         None => None,
     };
-    let data = Dataset::open(Path::new("data"))?;
-    let images = data.images();
     let config = start.as_ref().map_or_else(Config::default, |start| start.config.clone());
+    let data = open_data(Path::new("data"), &config)?;
+    let images = data.images();
     let mut trainer = Trainer::new(config.clone(), images)?;
     if let Some(start) = start {
-        let rates = Config { seed: start.config.seed, ..Config::default() };
-        if start.config != rates || start.data_digest != data.digest() {
-            return Err(
-                "expected a state of a run with the default settings, but for the seed, on data/".into()
-            );
+        if start.data_digest != data.digest() {
+            return Err("expected a state of a run on data/".into());
         }
         trainer.load(&start.state)?;
     }
@@ -77,6 +79,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let pixels =
             batch.iter().flat_map(|&i| trainer.images().image(i)).map(|&byte| byte as f32 * (1.0 / 255.0));
         push(&mut dump, format!("real.{k}"), vec![batch.len(), images.size()], pixels);
+        if let (true, Some(labels)) = (config.labels, trainer.images().labels()) {
+            let of_batch = batch.iter().map(|&i| labels[i] as f32);
+            push(&mut dump, format!("label.{k}"), vec![batch.len()], of_batch);
+        }
         for (name, hidden) in
             [("generator", last.h), ("discriminator_real", last.r), ("discriminator_fake", last.f)]
         {
@@ -90,7 +96,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             TensorView::new(Dtype::F32, shape.clone(), bytes).map(|view| (name.as_str(), view))
         })
         .collect();
-    let metadata = HashMap::from([("first_step".to_string(), first_step.to_string())]);
+    let mut metadata = HashMap::from([("first_step".to_string(), first_step.to_string())]);
+    metadata.extend(config.pairs().map(|(name, value)| (name.to_string(), value)));
     std::fs::write(out, safetensors::serialize(views?, Some(metadata))?)?;
     println!("{STEPS} steps from step {first_step} in {out}");
     Ok(())

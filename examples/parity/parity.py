@@ -4,7 +4,12 @@
     cargo run --release --example parity -- parity.safetensors
     python examples/parity/parity.py parity.safetensors
 
-First each step from the state and the ReLU masks of the file: parameters and moments must agree within 2e-6 relative
+or of a run with other settings, such as a conditional one,
+
+    cargo run --release -- train --preset labelled --pack 2 --steps 300 --out run
+    cargo run --release --example parity -- parity.safetensors run/checkpoints/step_00000300.safetensors
+
+First each step from the state and the ReLU masks of the file: parameters, moments and averages must agree within 2e-6 relative
 (norm of the difference by norm) per tensor, and moments within what f32 may round in the terms of their gradient. Then
 all fifty in a row from the first state, without looking at duel's again: how far the two drift apart, at most 1e-3. Exit
 status 1 if it is more.
@@ -13,7 +18,7 @@ status 1 if it is more.
 import sys
 
 import numpy as np
-from dump import EPSILON, NAMES, ONE_MINUS_BETA1, ONE_MINUS_BETA2, OUTPUT_CUT, STEPS, Dump, rate
+from dump import NAMES, OUTPUT_CUT, STEPS, Dump
 
 dump = Dump(sys.argv[1])
 LIMIT = 2e-6
@@ -27,10 +32,20 @@ def sigmoid(x):
     return np.where(x >= 0, 1 / (1 + e), e / (1 + e))
 
 
+def side_by_side(images):
+    """Rows of images that are judged at once: column c of image k of a row is its column c·pack + k."""
+    return images.reshape(-1, dump.pack, images.shape[1]).transpose(0, 2, 1).reshape(len(images) // dump.pack, -1)
+
+
+def apart(rows):
+    return rows.reshape(len(rows), -1, dump.pack).transpose(0, 2, 1).reshape(len(rows) * dump.pack, -1)
+
+
 def gradients(k, p, masked):
     """The gradients of step k by parameters p, and how far f32 may be off. `masked`: a hidden unit is on
     where duel's was, else where its value is positive."""
-    z, real = dump.get(f"z.{k}").astype(np.float64), dump.get(f"real.{k}").astype(np.float64)
+    z, real, classes = (values.astype(np.float64) for values in dump.seen(k))
+    real = side_by_side(real)
     masks = {}
 
     def relu(x, name):
@@ -40,11 +55,12 @@ def gradients(k, p, masked):
             parted.append(dump.first_step + k)
         return masks[name] * x
 
-    batch = len(z)
+    batch = len(real)
     # Forward.
     hidden = relu(z @ p["generator.hidden.weight"] + p["generator.hidden.bias"], "generator")
     pre = hidden @ p["generator.out.weight"] + p["generator.out.bias"]
-    fake = np.where(pre <= OUTPUT_CUT, 0, sigmoid(pre))
+    pixels = np.where(pre <= OUTPUT_CUT, 0, sigmoid(pre))
+    fake = side_by_side(np.concatenate([pixels, classes], 1))
     weight, bias = p["discriminator.hidden.weight"], p["discriminator.hidden.bias"]
     h_real = relu(real @ weight + bias, "discriminator_real")
     h_fake = relu(fake @ weight + bias, "discriminator_fake")
@@ -55,17 +71,18 @@ def gradients(k, p, masked):
     # Backward.
     dh_real = masks["discriminator_real"] * (d_real @ out.T)
     dh_fake = masks["discriminator_fake"] * (d_fake @ out.T)
-    d_pixels = ((masks["discriminator_fake"] * (d_gen @ out.T)) @ weight.T) * fake * (1 - fake)
+    d_fake_inputs = apart((masks["discriminator_fake"] * (d_gen @ out.T)) @ weight.T)
+    d_pixels = d_fake_inputs[:, :pixels.shape[1]] * pixels * (1 - pixels)
     d_hidden = masks["generator"] * (d_pixels @ p["generator.out.weight"].T)
     # How far a row's derivatives may be off, relative: its logit is off by what its f32 sum of products rounds.
     doubt_real, doubt_fake = (TERM_ERROR + LOGIT_ERROR * (abs(h) @ abs(out)) for h in (h_real, h_fake))
     # Each gradient is a sum over rows, left.T @ right; of a bias, left is 1.
-    ones = np.ones((batch, 1))
+    ones, of_images = np.ones((batch, 1)), np.ones((len(z), 1))
     terms = {
         "generator.hidden.weight": [(z, d_hidden)],
-        "generator.hidden.bias": [(ones, d_hidden)],
+        "generator.hidden.bias": [(of_images, d_hidden)],
         "generator.out.weight": [(hidden, d_pixels)],
-        "generator.out.bias": [(ones, d_pixels)],
+        "generator.out.bias": [(of_images, d_pixels)],
         "discriminator.hidden.weight": [(real, dh_real), (fake, dh_fake)],
         "discriminator.hidden.bias": [(ones, dh_real), (ones, dh_fake)],
         "discriminator.out.weight": [(h_real, d_real), (h_fake, d_fake)],
@@ -75,7 +92,7 @@ def gradients(k, p, masked):
     grads = {name: sum(a.T @ b for a, b in pairs).reshape(shaped[name]) for name, pairs in terms.items()}
     errors = {}
     for name, pairs in terms.items():
-        doubts = [doubt_fake] if name.startswith("generator") else [doubt_real, doubt_fake]
+        doubts = [np.repeat(doubt_fake, dump.pack, 0)] if name.startswith("generator") else [doubt_real, doubt_fake]
         errors[name] = sum(abs(a).T @ (doubt * abs(b)) for doubt, (a, b) in zip(doubts, pairs)).reshape(shaped[name])
     return grads, errors
 
@@ -87,13 +104,17 @@ def update(state, k, t, masked):
     after, slack = {}, {}
     for name, g in grads.items():
         p, m, v = state[name], state[name + ".adam_m"], state[name + ".adam_v"]
-        m = m + ONE_MINUS_BETA1 * (g - m)
-        v = v + ONE_MINUS_BETA2 * (g * g - v)
-        after |= {name: p - rate(t) * m / (np.sqrt(v) + EPSILON), name + ".adam_m": m, name + ".adam_v": v}
+        m = m + dump.one_minus_beta1 * (g - m)
+        v = v + dump.one_minus_beta2 * (g * g - v)
+        p = p - dump.rate(t) * m / (np.sqrt(v) + dump.epsilon)
+        after |= {name: p, name + ".adam_m": m, name + ".adam_v": v}
+        if name + ".average" in state:
+            average = state[name + ".average"]
+            after[name + ".average"] = average + dump.one_minus_average * (p - average)
         # A gradient's error is relative to its terms, not to itself: real and generated images nearly cancel in a
         # discriminator that has found its balance.
-        slack[name + ".adam_m"] = ONE_MINUS_BETA1 * np.linalg.norm(errors[name])
-        slack[name + ".adam_v"] = 2 * ONE_MINUS_BETA2 * np.linalg.norm(g * errors[name])
+        slack[name + ".adam_m"] = dump.one_minus_beta1 * np.linalg.norm(errors[name])
+        slack[name + ".adam_v"] = 2 * dump.one_minus_beta2 * np.linalg.norm(g * errors[name])
     return after, slack
 
 
@@ -115,8 +136,8 @@ for k in range(STEPS):
             print(f"step {t}: {name}: {error:.2e} is more than {bound:.2e}")
 
 for name in NAMES:
-    parts = [f"{worst[name + part]:.3f}" for part in ("", ".adam_m", ".adam_v")]
-    print(f"{name:29} {' '.join(parts)} of the bound: parameters, first and second moments")
+    parts = [f"{worst[name + part]:.3f}" for part in dump.parts(name)]
+    print(f"{name:29} {' '.join(parts)} of the bound: parameters, first and second moments, average")
 failed |= not dump.drift("NumPy, float64", lambda state, k, t: update(state, k, t, masked=False)[0]) < DRIFT_LIMIT
 print(f"hidden values on the other side of 0: {f'from step {parted[0]} on' if parted else 'none'}")
 print("FAILED" if failed else f"fifty steps from step {dump.first_step} agree")
