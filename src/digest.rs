@@ -48,6 +48,13 @@ pub struct Digests {
     pub average: Option<Digest>,
 }
 
+impl Digests {
+    /// Whether `other` has them: the same state, and the same average if there is one here.
+    pub fn found_in(&self, other: &Digests) -> bool {
+        self.state == other.state && (self.average.is_none() || self.average == other.average)
+    }
+}
+
 impl fmt::Display for Digests {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.state)?;

@@ -3,7 +3,7 @@
 
 use crate::config::Config;
 use crate::data::Images;
-use crate::digest::Digest;
+use crate::digest::{Digest, Digests};
 use crate::error::Error;
 
 /// A digest that stands in this file.
@@ -18,7 +18,8 @@ const fn digest(text: &str) -> Digest {
 pub const MNIST: Digest = digest("sha256:ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db");
 
 /// SHA-256 of that digest and that of `train-labels-idx1-ubyte`: see [`Dataset::labelled`](crate::Dataset::labelled).
-pub const MNIST_LABELLED: Digest = digest("sha256:9e2f180fa3ebbf2824476e5bba8976bf2cdbe997be63426abc250988b9b4e9c6");
+pub const MNIST_LABELLED: Digest =
+    digest("sha256:9e2f180fa3ebbf2824476e5bba8976bf2cdbe997be63426abc250988b9b4e9c6");
 
 /// Steps and state digests of the default settings, seed 42, on MNIST.
 pub const DEFAULT_RUN: [(u64, Digest); 6] = [
@@ -30,28 +31,97 @@ pub const DEFAULT_RUN: [(u64, Digest); 6] = [
     (70_000, digest("sha256:0f5e1ef103386c71580c720dade0ebe7ef264f40b6e8b2e87448a9dddd07abed")),
 ];
 
+/// Steps of a run, and the digests of its state and of its average after each.
+pub type Averaged = [(u64, Digest, Digest); 3];
+
 /// Those of the other named settings, each called as in [`PRESETS`](crate::config::PRESETS), seed 42, on MNIST.
-pub const PRESET_RUNS: [(&str, &[(u64, Digest)]); 0] = [];
+pub const PRESET_RUNS: [(&str, Averaged); 3] = [
+    (
+        "labelled",
+        [
+            (
+                1,
+                digest("sha256:0ffa35004258d2c8339d5ff35873f5da3aa5d0a218ce79fd81d1954f080ea580"),
+                digest("sha256:4e5e197301ae376bdc917537e7ed5273181af2443928b12a31ec4c4382c468fd"),
+            ),
+            (
+                1_000,
+                digest("sha256:e39a9ccfc640d91e2dd164c7762234589b58464e3b750b31986389865884620a"),
+                digest("sha256:84ebf4e0fa1fd286fbd09027078ef9a8064cfbe2ec6d3127e8b06f40c511f475"),
+            ),
+            (
+                70_000,
+                digest("sha256:b172aa353fd9c90ef96e3818b670f65bd7b23fd58f09b36202e79ddcde80ab1b"),
+                digest("sha256:c8b55775e8560d53fb79cbafba433ad0dc3925a8387c9b0dd17949548386c170"),
+            ),
+        ],
+    ),
+    (
+        "large",
+        [
+            (
+                1,
+                digest("sha256:b0767bf4b802901b9128933d5a4d353bf3cbd6237d241cc3228421091b7b859b"),
+                digest("sha256:a29310ba0550a685b31269d54a9cffb3e94bb47be0f7369ddb5538bab533b921"),
+            ),
+            (
+                1_000,
+                digest("sha256:a6f65cfec70c38464fc01b6c2fba078f7c76791a869ada1303a5bc92c017ec85"),
+                digest("sha256:f95d8755984b19be61f2d415e918505a30ba952a5e739f98edac186b3b2c3de0"),
+            ),
+            (
+                70_000,
+                digest("sha256:69d09b84811a4612d7235805f7eacdffa7e26ff0d372517193cc3c098ce8891f"),
+                digest("sha256:6013b994e91d752ca6c7ed470e32b8a25316f79c73fabb17f1b8614a09d1834c"),
+            ),
+        ],
+    ),
+    (
+        "packed",
+        [
+            (
+                1,
+                digest("sha256:90d0558a23f62cf5ec768e80a79f60690c91b6d73cee510a0f7183bb61c5e1c8"),
+                digest("sha256:253e88b10ba4426adb05a2fc738e32e6e4e7d574b69d2862180d13ecefe5941f"),
+            ),
+            (
+                1_000,
+                digest("sha256:c9a273ea0541a586c85b3abab0ef1cecaffe31fc145e84ee3fd00709d3a8f676"),
+                digest("sha256:773e943d3a5500b3b02e7df101f1b3761b7802801112266cd39f6f66476c8d5c"),
+            ),
+            (
+                70_000,
+                digest("sha256:bc36b901b0f3ade57651ba8213bd20461723ee029950a668cda2e9e794324619"),
+                digest("sha256:499e2899833cfc4da31ce3b25bbf4f7b19f564b0cc92cfca32b8efb4736af998"),
+            ),
+        ],
+    ),
+];
 
 /// The digest of MNIST, with its labels or without.
 pub const fn mnist(labelled: bool) -> Digest {
     if labelled { MNIST_LABELLED } else { MNIST }
 }
 
-/// Steps and published digests of the run on MNIST that has these settings; none if there is no such. An average changes
-/// no state.
-pub fn run(config: &Config) -> &'static [(u64, Digest)] {
+/// Steps and published digests of the run on MNIST that has these settings; none if there is no such. No state depends on its
+/// average: what has another one than is published, or none, has the same states.
+pub fn run(config: &Config) -> impl Iterator<Item = (u64, Digests)> {
     let same = |of: &Config| Config { average: of.average, ..config.clone() } == *of;
-    if same(&Config::default()) {
-        return &DEFAULT_RUN;
-    }
-    let found = PRESET_RUNS.iter().find(|(name, _)| Config::preset(name).is_ok_and(|of| same(&of)));
-    found.map_or(&[], |(_, digests)| digests)
+    let default = DEFAULT_RUN.iter().filter(move |_| same(&Config::default()));
+    let default = default.map(|&(step, state)| (step, Digests { state, average: None }));
+    let presets = PRESET_RUNS.iter().filter_map(move |(name, digests)| {
+        let preset = Config::preset(name).ok().filter(|of| same(of))?;
+        let averaged = preset.average == config.average;
+        Some(digests.iter().map(move |&(step, state, average)| {
+            (step, Digests { state, average: averaged.then_some(average) })
+        }))
+    });
+    default.chain(presets.flatten())
 }
 
-/// The published digest of the run on MNIST that has these settings after `step`.
-pub fn published(config: &Config, step: u64) -> Option<Digest> {
-    run(config).iter().find(|(at, _)| *at == step).map(|(_, digest)| *digest)
+/// The published digests of the run on MNIST that has these settings after `step`.
+pub fn published(config: &Config, step: u64) -> Option<Digests> {
+    run(config).find(|(at, _)| *at == step).map(|(_, digests)| digests)
 }
 
 /// A run on made-up images ([`pixel`]), and the digest of its state after some steps.

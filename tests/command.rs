@@ -286,7 +286,7 @@ fn samples_come_back_through_the_loader_and_depend_on_seed_and_index_alone() {
     assert_eq!((images.count(), images.height(), images.width()), (300, 3, 3));
     let state = fs::read(dir.join("run/checkpoints/step_00000030.safetensors")).unwrap();
     let checkpoint = duel::export::safetensors::Checkpoint::decode(&state, "state").unwrap();
-    let mut sampler = checkpoint.sampler().unwrap();
+    let mut sampler = checkpoint.sampler(false).unwrap();
     sampler.set_isa(duel::Isa::Reference);
     for i in [0, 1, 127, 128, 299] {
         let mut image = [0; 9];

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use duel::golden::{DEFAULT_RUN, REAL_SHAPE, SMALL_NETS};
+use duel::golden::{DEFAULT_RUN, PRESET_RUNS, REAL_SHAPE, SMALL_NETS};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -35,9 +35,16 @@ fn tables_of_digests_are_those_of_golden() {
     let of = |name: &str| rows(&fs::read_to_string(root().join(name)).unwrap());
     let text = |(step, digest): &(u64, duel::Digest)| (*step, digest.to_string());
     let run: Vec<_> = DEFAULT_RUN.iter().map(text).collect();
-    assert_eq!(of("README.md"), run);
+    let presets = || PRESET_RUNS.iter().flat_map(|(_, rows)| rows);
+    let states: Vec<_> = presets().map(|&(step, state, _)| text(&(step, state))).collect();
+    let first = run.iter().filter(|(step, _)| states.iter().any(|(of, _)| of == step));
+    assert_eq!(of("README.md"), first.chain(&states).cloned().collect::<Vec<_>>());
     let cases = SMALL_NETS.iter().chain([&REAL_SHAPE]).flat_map(|case| case.digests);
-    assert_eq!(of("docs/bits.md"), run.into_iter().chain(cases.map(text)).collect::<Vec<_>>());
+    let averages = presets().map(|&(step, _, average)| text(&(step, average)));
+    let of_cases = SMALL_NETS.iter().filter_map(|case| Some((case.digests.last()?.0, case.average?)));
+    let of_cases = of_cases.map(|row| text(&row));
+    let all = run.into_iter().chain(states).chain(cases.map(text)).chain(averages).chain(of_cases);
+    assert_eq!(of("docs/bits.md"), all.collect::<Vec<_>>());
     // No other digest in a document is one that only looks like these.
     for (file, text) in documents() {
         for digest in text.split("sha256:").skip(1).map(|rest| rest.get(..64).unwrap_or_default()) {

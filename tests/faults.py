@@ -135,7 +135,7 @@ FAULTS = {
         "model/layout.rs", "average.row_mut(i).copy_from_slice(p.row(i))", "average.row_mut(i)[..p.cols()].fill(0.0)",
         "--test=resume", "an_average_begins_as_the_parameters_and_follows_them_by_its_formula"),
     "average_by_the_wrong_share": (
-        "trainer/owner.rs", "share: 1.0 - run.config.average", "share: run.config.average",
+        "model/update.rs", "share: 1.0 - average", "share: average",
         "--test=resume", "an_average_begins_as_the_parameters_and_follows_them_by_its_formula"),
     "average_of_the_parameters_before": (
         "model/update.rs", "let (average, p) = (piece.of_mut(&mut weight.average), piece.of(weight.p.view()));",

@@ -21,7 +21,8 @@ fn affine(x: &[f64], w: &[f64], b: &[f64]) -> Vec<f64> {
 
 /// Rows of so many images side by side: column c of image k is column c·pack + k.
 fn side_by_side(images: &[Vec<f64>], pack: usize) -> Vec<Vec<f64>> {
-    let row = |row: &[Vec<f64>]| (0..row[0].len()).flat_map(|c| row.iter().map(move |image| image[c])).collect();
+    let row =
+        |row: &[Vec<f64>]| (0..row[0].len()).flat_map(|c| row.iter().map(move |image| image[c])).collect();
     images.chunks(pack).map(row).collect()
 }
 

@@ -92,6 +92,7 @@ fn resume_at_any_of_300_steps_gives_the_same_average() {
 }
 
 #[test]
+#[allow(clippy::disallowed_methods)] // a fused multiply-add that is not the engine's own
 fn an_average_begins_as_the_parameters_and_follows_them_by_its_formula() {
     let (pixels, config) = (pixels(), averaged());
     let mut trainer = trained_with(config.clone(), &pixels, 0);
@@ -104,7 +105,6 @@ fn an_average_begins_as_the_parameters_and_follows_them_by_its_formula() {
         trainer.step(&Serial).unwrap();
         for (averages, parameters) in averages.iter_mut().zip(read(&trainer, Part::Parameter)) {
             for (average, p) in averages.iter_mut().zip(parameters) {
-                // With a fused multiply-add of another library than the engine's own.
                 *average = (1.0 - config.average).mul_add(p - *average, *average);
             }
         }
@@ -131,10 +131,8 @@ fn a_state_is_its_digest_s_preimage() {
     // And the average after it is that of its own.
     let mut trainer = trained_with(averaged(), &pixels, 5);
     let bytes = saved(&mut trainer);
-    let generator: usize = Tensor::GENERATOR
-        .map(|tensor| trainer.tensor(tensor, Part::Average).unwrap().count())
-        .into_iter()
-        .fold(0, |sum, count| sum + count);
+    let generator: usize =
+        Tensor::GENERATOR.map(|tensor| trainer.tensor(tensor, Part::Average).unwrap().count()).iter().sum();
     let (state, average) = bytes.split_at(bytes.len() - 4 * generator);
     let digests = trainer.digests().unwrap();
     assert_eq!(digests.state.0[..], sha2::Sha256::digest(state)[..]);

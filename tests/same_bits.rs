@@ -115,9 +115,8 @@ fn classes_are_drawn_for_each_row_and_samples_are_of_the_class_asked_for() {
 fn settings_that_do_not_fit_the_images_are_refused() {
     let pixels = images(40, 64);
     let images = Images::new(&pixels, 8, 8).unwrap();
-    let refused = |config: Config, images: Images<'_>| {
-        Trainer::new(config, images).map(drop).unwrap_err().exit_code()
-    };
+    let refused =
+        |config: Config, images: Images<'_>| Trainer::new(config, images).map(drop).unwrap_err().exit_code();
     let config = Config { batch_size: 6, validation: 0, ..Config::default() };
     assert_eq!(refused(Config { pack: 4, ..config.clone() }, images), 2);
     assert_eq!(refused(Config { pack: 3, ..config.clone() }, images), 2);

@@ -14,7 +14,9 @@ use program::{SMALL, done, refused, run, small, small_data};
 fn other(name: &str, kind: Kind) -> &'static str {
     match (name, kind) {
         ("epsilon", _) => "0.0000001",
+        ("pack", _) => "4",
         (_, Kind::Integer) => "7",
+        (_, Kind::Boolean) => "true",
         (_, Kind::Float) => "0.25",
         (_, Kind::Text) => "a folder/with \"quotes\"\\",
         (_, Kind::Integers) => "3,5",
@@ -27,7 +29,9 @@ fn every_setting_is_a_flag_whose_help_says_its_default() {
     let help = done(run(dir.path(), &["train", "--help"]));
     let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
     for (about, default) in Plan::default().values() {
-        let start = help.find(&format!("--{} <{}>", about.name, about.placeholder)).expect(about.name);
+        let value = format!("<{}>", about.placeholder);
+        let value = if about.kind == Kind::Boolean { format!("[={value}]") } else { format!(" {value}") };
+        let start = help.find(&format!("--{}{value}", about.name)).expect(about.name);
         let text = &help[start..];
         assert!(text.contains(about.help), "{}: {text}", about.name);
         assert!(default.is_empty() || text.contains(&format!("[default: {default}]")), "{}", about.name);

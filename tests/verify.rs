@@ -200,10 +200,10 @@ fn a_forgery_that_agrees_with_itself_is_caught_by_training_again() {
     let forge = |folder: &Path| {
         let path = folder.join("checkpoints/step_00000060.safetensors");
         let mut checkpoint = Checkpoint::decode(&fs::read(&path).unwrap(), "it").unwrap();
-        let digest = checkpoint.state_digest.to_string();
+        let digest = checkpoint.digests.state.to_string();
         checkpoint.state[100] ^= 1;
-        checkpoint.state_digest = Digest::of(&checkpoint.state);
-        let forged = checkpoint.state_digest.to_string();
+        checkpoint.digests.state = Digest::of(&checkpoint.state);
+        let forged = checkpoint.digests.state.to_string();
         fs::write(path, checkpoint.encode().unwrap()).unwrap();
         replace(&folder.join("metrics.jsonl"), &digest, &forged);
         replace(&folder.join("manifest.json"), &digest, &forged);

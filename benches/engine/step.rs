@@ -91,7 +91,7 @@ pub fn bench(criterion: &mut Criterion) {
                 trainer.set_isa(isa);
                 trainer.set_zeros(zeros);
                 pool.install(|| trainer.step(&Rayon)).unwrap();
-                let published = duel::golden::published(&Config::default(), 1).unwrap();
+                let published = duel::golden::published(&Config::default(), 1).unwrap().state;
                 assert_eq!(trainer.digest().unwrap(), published, "{name} on {}", isa.name());
                 group.bench_function(format!("{name}/{}/{threads}", isa.name()), |bencher| {
                     bencher.iter_custom(|steps| time(&mut trainer, &pool, steps));

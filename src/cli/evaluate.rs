@@ -9,8 +9,8 @@ use duel::export::grid::canvas;
 use duel::export::png;
 use duel::export::safetensors::Checkpoint;
 use duel::files::write_whole;
-use duel::run::Folder;
-use duel::{Dataset, Error, Isa, Rayon};
+use duel::run::{Folder, Training};
+use duel::{Dataset, Error, Rayon};
 
 use super::machine::Pool;
 use super::number;
@@ -91,15 +91,11 @@ fn compared(material: &Material<'_>, pool: &Pool) -> Result<Evaluation, Error> {
 }
 
 /// The end of a run: its figures in its folder and on stdout.
-pub fn at_the_end(
-    folder: &Folder,
-    checkpoint: &Checkpoint,
-    data: &Dataset,
-    isa: Isa,
-    pool: &Pool,
-) -> Result<(), Error> {
+pub fn at_the_end(training: &Training<'_>, data: &Dataset, pool: &Pool) -> Result<(), Error> {
+    let (folder, isa) = (training.folder(), training.trainer().isa());
+    let checkpoint = Checkpoint::of(training.trainer(), data.digest())?;
     let wanted = Wanted { seed: SEED, raw: false, real: false };
-    let material = pool.install(|| Material::new(checkpoint, data, wanted, isa, &Rayon))?;
+    let material = pool.install(|| Material::new(&checkpoint, data, wanted, isa, &Rayon))?;
     let evaluation = compared(&material, pool)?;
     write(folder, &evaluation)?;
     print(&described(&evaluation.report, &format!("samples of {}", folder.path().display())))
@@ -144,28 +140,7 @@ fn described(report: &Report, of: &str) -> String {
         "real images around a sample, by 5: 1 is as dense as they are themselves",
     );
     line("coverage", figure(report.coverage), "of the real images have a sample around them");
-    for (class, shares) in report.classes.iter().flatten().enumerate() {
-        let warning = if shares.is_missing() { ": HARDLY ANY, this mode is missing" } else { "" };
-        line(
-            &format!("class {class}"),
-            format!("{:.2}%", 100.0 * shares.share),
-            &format!("by the nearest training image; {:.2}% of those{warning}", 100.0 * shares.real_share),
-        );
-    }
-    if let Some(agreement) = report.agreement {
-        line("asked-for class", figure(agreement), "of the samples are nearest to a training image of the class that was asked for");
-    }
-    if let Some(classifier) = report.classifier {
-        line(
-            "train on samples",
-            figure(classifier.samples),
-            &format!(
-                "of the real images are told right by the class of the nearest sample; {:.4} by that of the nearest of as many \
-                 training images",
-                classifier.real
-            ),
-        );
-    }
+    of_classes(report, &mut line);
     let quantiles = |of: &[f64; 6]| of.iter().map(|x| format!("{x:.2}")).collect::<Vec<_>>().join(" ");
     line(
         "copies",
@@ -187,6 +162,36 @@ fn described(report: &Report, of: &str) -> String {
     let digest = report.digest.map_or(String::new(), |digest| digest.to_string());
     let _ = writeln!(text, "Report digest: {digest}");
     text
+}
+
+/// The lines about classes.
+fn of_classes(report: &Report, line: &mut dyn FnMut(&str, String, &str)) {
+    for (class, shares) in report.classes.iter().flatten().enumerate() {
+        let warning = if shares.is_missing() { ": HARDLY ANY, this mode is missing" } else { "" };
+        line(
+            &format!("class {class}"),
+            format!("{:.2}%", 100.0 * shares.share),
+            &format!("by the nearest training image; {:.2}% of those{warning}", 100.0 * shares.real_share),
+        );
+    }
+    if let Some(agreement) = report.agreement {
+        line(
+            "asked-for class",
+            format!("{agreement:.4}"),
+            "of the samples are nearest to a training image of the class that was asked for",
+        );
+    }
+    if let Some(classifier) = report.classifier {
+        line(
+            "train on samples",
+            format!("{:.4}", classifier.samples),
+            &format!(
+                "of the real images are told right by the class of the nearest sample; {:.4} by that of the nearest of as many \
+                 training images",
+                classifier.real
+            ),
+        );
+    }
 }
 
 /// The closest samples, each with its training image to its right.

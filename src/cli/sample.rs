@@ -73,7 +73,8 @@ impl Sample {
         let classes = checkpoint.classes;
         if let Some(class) = self.class.filter(|class| *class >= classes) {
             let problem = match classes {
-                0 => "the run has no classes to ask for: expected one that was trained with --labels".to_string(),
+                0 => "the run has no classes to ask for: expected one that was trained with --labels"
+                    .to_string(),
                 _ => format!("expected 0 to {}, not {class}", classes - 1),
             };
             return Err(Error::usage("--class", problem));

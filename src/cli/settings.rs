@@ -19,8 +19,7 @@ impl Args for Flags {
                 Kind::Boolean => flag.num_args(0..=1).require_equals(true).default_missing_value("true"),
                 _ => flag,
             };
-            flag
-                .value_parser(value_parser!(OsString))
+            flag.value_parser(value_parser!(OsString))
                 .allow_negative_numbers(true)
                 .allow_hyphen_values(about.kind == Kind::Float)
                 .action(if about.kind == Kind::Integers { ArgAction::Append } else { ArgAction::Set })

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use console::Term;
-use duel::export::safetensors::Checkpoint;
 use duel::run::training::End;
 use duel::run::{Folder, Host, Plan, Settings, Status, Training, Unfinished, open_data};
 use duel::{Dataset, Error, Isa, Rayon, StepStats, golden};
@@ -59,11 +58,13 @@ impl Train {
         }
         let plan = Plan::new(&settings)?;
         let Some(resume) = self.resume else {
-            let data = open_data(&plan.schedule.data, &plan.config).map_err(|error| match settings.source("data") {
-                Some((file, line)) => {
-                    told_by(&format!("as line {line} of {} says, from here", file.display()), error)
+            let data = open_data(&plan.schedule.data, &plan.config).map_err(|error| {
+                match settings.source("data") {
+                    Some((file, line)) => {
+                        told_by(&format!("as line {line} of {} says, from here", file.display()), error)
+                    }
+                    None => where_data_are(error),
                 }
-                None => where_data_are(error),
             })?;
             let training = Training::create(self.out.as_deref(), plan, &data)?;
             return train(training, &data, isa, &self.machine, signals, self.evaluate);
@@ -149,10 +150,7 @@ fn train(
         }
         _ => {
             close(&training, data, &end, done - from, started.elapsed())?;
-            if at_the_end {
-                let checkpoint = Checkpoint::of(training.trainer(), data.digest())?;
-                evaluate::at_the_end(training.folder(), &checkpoint, data, isa, pool)?;
-            }
+            at_the_end.then(|| evaluate::at_the_end(&training, data, pool)).transpose()?;
             Ok(0)
         }
     }
@@ -209,11 +207,12 @@ fn close(
         note!("Samples: {}", training.last_canvas().display());
     }
     let plan = training.plan();
+    let found = training.trainer().digests()?;
     match golden::published(&plan.config, training.trainer().steps_done()) {
         Some(published) if data.digest() != golden::mnist(plan.config.labels) => {
             note!("The data are not MNIST's: nothing to compare with the published digest {published}");
         }
-        Some(published) if published == end.digest => {
+        Some(published) if published.found_in(&found) => {
             note!("The digest equals the published one: these are the same bits.");
         }
         Some(published) => note!("The digest DIFFERS from the published {published}: please report this."),

@@ -161,22 +161,8 @@ pub fn evaluate(sets: &Sets<'_>, observer: &dyn Observer) -> Result<Report, Erro
     let (nats, standard_error) = mean(&rows.iter().map(|row| row.0).collect::<Vec<f64>>());
 
     let of_samples = by_image(samples, train, observer, |_, row| nearest(row))?;
-    let of_real = by_image(real, train, observer, |_, row| (nearest(row), nearest(&row[..n.min(row.len())]).0))?;
-    let asked = samples.labels().zip(train.labels());
-    let right = |asked: &[u8], labels: &[u8]| {
-        asked.iter().zip(&of_samples).filter(|(asked, (i, _))| **asked == labels[*i]).count()
-    };
-    let classifier = asked.zip(real.labels()).map(|((asked, labels), truth)| {
-        let told = |by: &[u8], nearest: &mut dyn Iterator<Item = usize>| {
-            part(truth.iter().zip(nearest).filter(|(truth, i)| **truth == by[*i]).count(), m)
-        };
-        Classifier {
-            samples: told(asked, &mut rows.iter().map(|row| row.3)),
-            real: told(labels, &mut of_real.iter().map(|row| row.1)),
-        }
-    });
-    let mut closest: Vec<usize> = (0..n).collect();
-    closest.sort_by_key(|&i| of_samples[i].1);
+    let of_real =
+        by_image(real, train, observer, |_, row| (nearest(row), nearest(&row[..n.min(row.len())]).0))?;
     let mut report = Report {
         samples: n,
         real: m,
@@ -186,18 +172,35 @@ pub fn evaluate(sets: &Sets<'_>, observer: &dyn Observer) -> Result<Report, Erro
         density: part(within.iter().map(|&count| count as usize).sum(), n * NEIGHBOUR),
         coverage: part(rows.iter().filter(|row| row.2).count(), m),
         classes: train.labels().map(|labels| classes(labels, &of_samples)),
-        agreement: asked.map(|(asked, labels)| part(right(asked, labels), n)),
-        classifier,
-        copies: Copies {
-            samples: quantiles(of_samples.iter().map(|nearest| nearest.1)),
-            real: quantiles(of_real.iter().map(|row| row.0.1)),
-            closest: closest.into_iter().take(16).map(|i| (i, of_samples[i].0)).collect(),
-        },
+        agreement: samples
+            .labels()
+            .zip(train.labels())
+            .map(|(asked, labels)| right(asked, of_samples.iter().map(|(nearest, _)| labels[*nearest]))),
+        classifier: classifier(sets, rows.iter().map(|row| row.3), of_real.iter().map(|row| row.1)),
+        copies: copies(&of_samples, of_real.iter().map(|row| row.0.1)),
         digest: None,
     };
     let text = serde_json::to_string(&report).expect("a report is plain values");
     report.digest = Some(Digest::of(text.as_bytes()));
     Ok(report)
+}
+
+/// The part of `classes` that are as told.
+fn right(classes: &[u8], told: impl Iterator<Item = u8>) -> f64 {
+    classes.iter().zip(told).filter(|(class, told)| *class == told).count() as f64 / classes.len() as f64
+}
+
+/// How well real images are told apart by the nearest sample of each, and by the nearest training image.
+fn classifier(
+    sets: &Sets<'_>,
+    samples: impl Iterator<Item = usize>,
+    train: impl Iterator<Item = usize>,
+) -> Option<Classifier> {
+    let (truth, asked, labels) = (sets.real.labels()?, sets.samples.labels()?, sets.train.labels()?);
+    Some(Classifier {
+        samples: right(truth, samples.map(|i| asked[i])),
+        real: right(truth, train.map(|i| labels[i])),
+    })
 }
 
 /// The squared distance of image `i` to its [`NEIGHBOUR`]th neighbour among `row`, itself left out.
@@ -221,6 +224,17 @@ fn classes(labels: &[u8], nearest: &[(usize, u32)]) -> Vec<Class> {
         real_share: real as f64 / labels.len() as f64,
     };
     classes.into_iter().map(class).collect()
+}
+
+/// The distances of samples to their nearest training images, and those of real images.
+fn copies(of_samples: &[(usize, u32)], of_real: impl Iterator<Item = u32>) -> Copies {
+    let mut closest: Vec<usize> = (0..of_samples.len()).collect();
+    closest.sort_by_key(|&i| of_samples[i].1);
+    Copies {
+        samples: quantiles(of_samples.iter().map(|nearest| nearest.1)),
+        real: quantiles(of_real),
+        closest: closest.into_iter().take(16).map(|i| (i, of_samples[i].0)).collect(),
+    }
 }
 
 fn quantiles(distances: impl Iterator<Item = u32>) -> [f64; 6] {

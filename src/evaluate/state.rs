@@ -80,7 +80,9 @@ impl<'a> Material<'a> {
                 let labels = Labels::beside(test.path(), test.images().count())?;
                 Some((test, labels))
             }
-            None if wanted.real => return bad("has no images for tests beside it, to compare real ones with"),
+            None if wanted.real => {
+                return bad("has no images for tests beside it, to compare real ones with");
+            }
             None => None,
         };
         let size = data.images().size();
@@ -106,16 +108,22 @@ impl<'a> Material<'a> {
         let held_out = all.take(validation);
         let for_width = FOR_WIDTH.min(held_out.count() / 2);
         let rest = held_out.skip(for_width);
-        let real = self.test.as_ref().map_or(rest, |(test, labels)| {
-            labelled(test.images(), labels.as_ref().map(Labels::all))
-        });
+        let real = self
+            .test
+            .as_ref()
+            .map_or(rest, |(test, labels)| labelled(test.images(), labels.as_ref().map(Labels::all)));
         let samples = if self.wanted.real {
             rest.take(SAMPLES)
         } else {
             let images = Images::new(&self.samples, all.height(), all.width());
             labelled(images.expect("they were made so"), self.asked.as_deref())
         };
-        Sets { samples, real: real.take(REAL), held_out: held_out.take(for_width), train: all.skip(validation) }
+        Sets {
+            samples,
+            real: real.take(REAL),
+            held_out: held_out.take(for_width),
+            train: all.skip(validation),
+        }
     }
 
     /// The figures. The images are shared out to the rayon pool that this is called in.

@@ -267,8 +267,7 @@ impl Checkpoint {
     /// [`Error::Environment`] if there is no memory for it.
     pub fn sampler(&self, raw: bool) -> Result<Sampler<Box<[Line]>>, Error> {
         let Sizes { latent, classes, generator_hidden, pixels, averaged, .. } = self.sizes();
-        let mut sampler =
-            Sampler::new(GeneratorShape { latent, classes, hidden: generator_hidden, pixels })?;
+        let mut sampler = Sampler::new(GeneratorShape { latent, classes, hidden: generator_hidden, pixels })?;
         let wanted = if averaged && !raw { Part::Average } else { Part::Parameter };
         for ((tensor, part, _), (.., at)) in parts(averaged).zip(self.tensors()) {
             if part == wanted && tensor.is_generators() {

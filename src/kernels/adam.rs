@@ -113,7 +113,9 @@ impl Kernel for AverageStep<'_> {
     fn vector<V: Vector>(mut self, v: V) {
         let (share, stride) = (v.splat(self.share), self.average.stride());
         for i in 0..self.p.rows() {
-            for (average, p) in self.average.row_mut(i).chunks_mut(V::LANES).zip(self.p.row(i).chunks(V::LANES)) {
+            for (average, p) in
+                self.average.row_mut(i).chunks_mut(V::LANES).zip(self.p.row(i).chunks(V::LANES))
+            {
                 v.prefetch(average.as_ptr().wrapping_add(2 * stride).cast());
                 let old = v.load(average);
                 v.store(average, v.fma(share, v.sub(v.load(p), old), old));

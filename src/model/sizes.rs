@@ -1,8 +1,11 @@
-//! The sizes of a run, and how its work is shared out. Uses [`config`](crate::config) and [`parallel`](crate::parallel).
+//! The sizes of a run, and how its work is shared out. Uses [`error`](crate::error), [`config`](crate::config), `data` and
+//! [`parallel`](crate::parallel).
 
 use core::ops::Range;
 
-use crate::config::Config;
+use crate::config::{Config, MAX_SIZE};
+use crate::data::Images;
+use crate::error::Error;
 use crate::parallel::MOST_WORKERS;
 
 /// Pixels are shared out by cache lines of f32s.
@@ -59,6 +62,32 @@ impl Sizes {
             pixels,
             images,
         }
+    }
+
+    /// The sizes of a run with these settings on a whole set of images, those held out included.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for a setting out of range; [`Error::Input`] if there are too few images, they have no labels though the
+    /// settings want them, or a network would have more than 2¹⁶ inputs.
+    pub fn of(config: &Config, images: Images<'_>) -> Result<Sizes, Error> {
+        config.validate()?;
+        let count = images.count().saturating_sub(config.validation);
+        if count < config.batch_size {
+            return Err(Error::input("images", too_few(images.count(), config)));
+        }
+        if !config.batch_size.is_multiple_of(config.pack) {
+            return Err(Error::usage("pack", "expected a divisor of batch-size"));
+        }
+        if config.labels && images.labels().is_none() {
+            return Err(Error::input("images", "expected labelled ones, as the setting labels asks for"));
+        }
+        let sizes = Sizes::new(config, images.size(), images.classes(), count);
+        if sizes.generator_inputs().max(sizes.discriminator_inputs()) > MAX_SIZE {
+            let problem =
+                "of that many pixels and classes, as many as are judged together are more than 65536 inputs";
+            return Err(Error::input("images", problem));
+        }
+        Ok(sizes)
     }
 
     /// Inputs of the generator: noise, and a column for each class.
@@ -134,6 +163,20 @@ impl Sizes {
     pub const fn blocks(&self, owners: usize) -> usize {
         if owners == 1 { 1 } else { min(BLOCKS, self.batch.div_ceil(2)) }
     }
+}
+
+/// Why so many images do not suffice.
+#[cfg(feature = "std")]
+fn too_few(images: usize, Config { validation, batch_size, .. }: &Config) -> crate::error::Text {
+    let images = if images == 1 { "1 image".to_string() } else { format!("{images} images") };
+    format!(
+        "{images}, of which --validation {validation} are held out: expected at least --batch-size {batch_size} more"
+    )
+    .into()
+}
+#[cfg(not(feature = "std"))]
+fn too_few(_: usize, _: &Config) -> crate::error::Text {
+    "fewer images than validation holds out and batch-size takes"
 }
 
 #[cfg(test)]

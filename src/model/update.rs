@@ -27,7 +27,13 @@ pub struct Adam<'a> {
     pub diverged: bool,
 }
 
-impl Adam<'_> {
+impl<'a> Adam<'a> {
+    /// For averages of which `average` stays in each step, with memory for a piece of a gradient; the constants are for a step to set.
+    pub fn new(average: f32, gradient: MatMut<'a>) -> Adam<'a> {
+        let rates = AdamRates::new(0.0, 0.0, 0.0, 1.0, 1);
+        Adam { rates, share: 1.0 - average, gradient, diverged: false }
+    }
+
     /// `weight[i, j]` with gradient `Σ over rows b of x[b, i]·d[b, j]`: one chain over the rows of each (x, d) in turn.
     /// x is given as the left operand `A[i, b]`.
     pub fn weight(&mut self, ops: &Ops<'_>, mut weight: TensorMut<'_>, rows: &[(Left<'_>, Mat<'_>)]) {

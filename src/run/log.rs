@@ -258,9 +258,5 @@ fn kept(entry: Entry, plan: &Plan, last: u64) -> Option<Entry> {
     let leaves = plan.leaves(entry.step, false);
     let there = entry.step <= last && leaves.entry;
     let kept = |digest: Option<Digest>| digest.filter(|_| leaves.digest);
-    there.then(|| Entry {
-        digest: kept(entry.digest),
-        average_digest: kept(entry.average_digest),
-        ..entry
-    })
+    there.then(|| Entry { digest: kept(entry.digest), average_digest: kept(entry.average_digest), ..entry })
 }

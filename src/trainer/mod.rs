@@ -4,7 +4,6 @@
 //! - `state`: a state as bytes, and its digest
 //! - `sampler`: samples without a run
 //! - `owner`: the step
-//! - `reading`: what can be read of a trainer
 //!
 //! # The state before the first step
 //!
@@ -60,44 +59,8 @@
 //!
 //! With `average` A each of the generator's parameters has an average, which starts as the parameter does, and after every update
 //! is [`average`](crate::kernels::reference::average) of the new parameter with 1 − A, one f32 subtraction. Nothing else depends on it.
-//!
-//! # Who owns what
-//!
-//! A run on several threads is one program for each of them: work is owned. A cache line that two cores write, or that one
-//! writes after the other one has read it, costs them many times as much as a line of their own, most of all where they share
-//! no cache.
-//!
-//! ```text
-//! every owner   a range of pixels, whole cache lines of them: the rows of V1 and of W2ᵀ, b2, their moments, copies of W2 and
-//!               V1ᵀ as they are before the step; x, y, dy; dr, df, dg, for itself, of 3 numbers per image and a mask
-//! the last one  fewer pixels, and what is not about pixels: batches, z, W1, b1, h; c1, V2, c2, logits, losses
-//! ```
-//!
-//! So x, y, dy, both large products with pixels as results and both large updates are local. Three sums run over all pixels:
-//! r, f and dh. Each is one chain (rule 2), so an owner goes on where the one before it stopped: the accumulators go from
-//! owner to owner, a block of rows at a time, which makes the owners a pipeline.
-//!
-//! # Who waits for whom
-//!
-//! ```text
-//!        first owner                  …    last owner
-//! batch  ←──────────────────────────────── announced in the step before
-//! x      own pixels                        own pixels; then z, h, a copy of V2 → all
-//! r      chain ── block by block ─────────→ chain, relu, l_r, dl_r → all
-//! y      needs h                           needs h
-//! f      chain ── block by block ─────────→ chain, relu, l_f, dl_f, dl_g → all; the losses → the host; the next batch
-//!        terms of y by pixel               (made before the chain came)
-//! dr     needs r, dl_r, V2                 the same; then c1, V2, c2
-//! df dg  needs f, dl_f, V2                 the same; then V1
-//! dh     dy, chain ── block by block ─────→ dy, chain, relu
-//!        V1, W2, b2                        W2, b2; then W1, b1 from dh
-//! ```
-//!
-//! Nobody waits for a barrier. What a [`relay`](crate::kernels::relay) carries may be written again when all have read it.
-//! One owner is the same program with nobody to wait for. How many there are changes no bit.
 
 mod owner;
-mod reading;
 mod sampler;
 mod state;
 
@@ -105,25 +68,27 @@ use core::ops::ControlFlow;
 use core::sync::atomic::AtomicBool;
 
 pub use owner::StepStats;
-pub use reading::LastStep;
 pub use sampler::{GeneratorShape, Sampler};
+pub use state::LastStep;
 
-use crate::config::{Config, MAX_SIZE};
+use crate::config::Config;
 use crate::data::Images;
 use crate::data::batches::Epoch;
+use crate::digest::{Digest, Digests};
 use crate::error::Error;
 use crate::kernels::Isa;
 use crate::kernels::float_mode;
-use crate::kernels::tiles::Line;
+use crate::kernels::tiles::{Line, Mat};
 use crate::kernels::transpose::Transpose;
 use crate::model::generator::{self, Room, Wanted, Weights};
 use crate::model::layers::Ops;
 pub use crate::model::layers::Zeros;
 use crate::model::layout::{Layout, OwnLayout, arena_lines};
+use crate::model::loss;
 pub use crate::model::phase::{Phase, Watch, Work};
 use crate::model::places::Carver;
 use crate::model::sizes::Sizes;
-use crate::model::tensor::Part;
+use crate::model::tensor::{Part, Tensor, TensorView};
 use crate::parallel::{MOST_WORKERS, Meeting, Team};
 use owner::{Common, Owner, Shares};
 
@@ -174,29 +139,7 @@ impl<'a, M: AsRef<[Line]> + AsMut<[Line]>> Trainer<'a, M> {
     /// # Errors
     /// As [`Trainer::in_memory`].
     pub fn memory_lines(config: &Config, images: Images<'_>) -> Result<usize, Error> {
-        arena_lines(&Self::sizes(config, images)?)
-    }
-
-    fn sizes(config: &Config, images: Images<'_>) -> Result<Sizes, Error> {
-        config.validate()?;
-        let count = images.count().saturating_sub(config.validation);
-        if count < config.batch_size {
-            return Err(Error::input("images", too_few(images.count(), config)));
-        }
-        if !config.batch_size.is_multiple_of(config.pack) {
-            return Err(Error::usage("pack", "expected a divisor of batch-size"));
-        }
-        if config.labels && images.labels().is_none() {
-            return Err(Error::input("images", "have no labels, which labels asks for"));
-        }
-        let sizes = Sizes::new(config, images.size(), images.classes(), count);
-        if sizes.generator_inputs().max(sizes.discriminator_inputs()) > MAX_SIZE {
-            return Err(Error::input(
-                "images",
-                "with their classes, and as many as are judged together, more than 65536 inputs of a network",
-            ));
-        }
-        Ok(sizes)
+        arena_lines(&Sizes::of(config, images)?)
     }
 
     /// A run at step 0 in the caller's memory, on the fastest backend. The first `config.validation` images are left
@@ -208,7 +151,7 @@ impl<'a, M: AsRef<[Line]> + AsMut<[Line]>> Trainer<'a, M> {
     /// default.
     pub fn in_memory(config: Config, images: Images<'a>, mut memory: M) -> Result<Self, Error> {
         float_mode::check()?;
-        let sizes = Self::sizes(&config, images)?;
+        let sizes = Sizes::of(&config, images)?;
         let lines = arena_lines(&sizes)?;
         if memory.as_mut().len() < lines || memory.as_ref().len() < lines {
             return Err(Error::environment("the arena is shorter than memory_lines"));
@@ -400,16 +343,142 @@ impl<'a, M: AsRef<[Line]> + AsMut<[Line]>> Trainer<'a, M> {
     }
 }
 
-/// Why so many images do not suffice.
-#[cfg(feature = "std")]
-fn too_few(images: usize, Config { validation, batch_size, .. }: &Config) -> crate::error::Text {
-    let images = if images == 1 { "1 image".to_string() } else { format!("{images} images") };
-    format!(
-        "{images}, of which --validation {validation} are held out: expected at least --batch-size {batch_size} more"
-    )
-    .into()
-}
-#[cfg(not(feature = "std"))]
-fn too_few(_: usize, _: &Config) -> crate::error::Text {
-    "fewer images than validation holds out and batch-size takes"
+/// What can be read.
+impl<'a, M: AsRef<[Line]>> Trainer<'a, M> {
+    /// The settings.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+    /// The backend.
+    pub fn isa(&self) -> Isa {
+        self.isa
+    }
+    /// Steps done.
+    pub fn steps_done(&self) -> u64 {
+        self.step
+    }
+    /// Bytes of the arena.
+    pub fn arena_bytes(&self) -> usize {
+        size_of_val(self.memory.as_ref())
+    }
+    /// Pixels per image.
+    pub fn image_size(&self) -> usize {
+        self.sizes.pixels
+    }
+    /// Classes that it can be asked for; 0 if it is not conditional.
+    pub fn classes(&self) -> usize {
+        self.sizes.classes
+    }
+    /// How many of so many workers have something to do in a step: each has three cache lines of pixels on average (48, where the last
+    /// line is whole) and 2 million floating-point operations; there are 16 at most. Sharing out less work would slow it down.
+    pub fn useful_workers(&self, workers: usize) -> usize {
+        self.owners.min(workers).max(1)
+    }
+    /// The images that it trains on, without those held out.
+    pub fn images(&self) -> Images<'a> {
+        self.images
+    }
+
+    /// The digest of the state: SHA-256 of its canonical form, see [`Trainer::state_bytes`], without the average.
+    ///
+    /// # Errors
+    /// [`Error::Diverged`] after divergence.
+    pub fn digest(&self) -> Result<Digest, Error> {
+        self.check()?;
+        Ok(state::digest(self.step, &self.layout(), self.memory.as_ref()))
+    }
+
+    /// The digest of the average of the generator's parameters: SHA-256 of its four tensors as [`Trainer::save`] writes them.
+    /// None if there is no average.
+    ///
+    /// # Errors
+    /// [`Error::Diverged`] after divergence.
+    pub fn average_digest(&self) -> Result<Option<Digest>, Error> {
+        self.check()?;
+        Ok(state::average_digest(&self.layout(), self.memory.as_ref()))
+    }
+
+    /// Both digests.
+    ///
+    /// # Errors
+    /// [`Error::Diverged`] after divergence.
+    pub fn digests(&self) -> Result<Digests, Error> {
+        Ok(Digests { state: self.digest()?, average: self.average_digest()? })
+    }
+
+    /// Bytes of a state in its canonical form: the step as u64, then all parameters, all first moments and all second
+    /// moments as f32, little-endian; each G before D, layer by layer, weight before bias, row-major. If there is an average of
+    /// the generator's parameters, its four tensors follow in the same order.
+    pub fn state_bytes(&self) -> usize {
+        state::length(&self.sizes)
+    }
+
+    /// Hands the state in its canonical form, and the average, to `sink`, piece by piece: [`Trainer::state_bytes`] in all.
+    ///
+    /// # Errors
+    /// [`Error::Diverged`] after divergence.
+    pub fn save(&self, sink: impl FnMut(&[u8])) -> Result<(), Error> {
+        self.check()?;
+        state::save(self.step, &self.layout(), self.memory.as_ref(), sink);
+        Ok(())
+    }
+
+    /// The discriminator's mean probability of a real image being real, and of a generated one, in the last step that this
+    /// trainer took, before its update: mean σ(logit), ascending adds in f64, rounded once. ½ before the first step, whose
+    /// logits are 0.
+    ///
+    /// # Errors
+    /// [`Error::Diverged`] after divergence; [`Error::Environment`] if this thread's floating-point unit is in another mode than
+    /// the default.
+    pub fn mean_probabilities(&self) -> Result<(f32, f32), Error> {
+        float_mode::check()?;
+        let LastStep { l_r, l_f, .. } = self.last_step()?;
+        Ok((loss::mean_probability(l_r), loss::mean_probability(l_f)))
+    }
+
+    /// The parameters, a moment or the average of a tensor.
+    ///
+    /// # Errors
+    /// [`Error::Diverged`] after divergence; [`Error::Usage`] for an average that there is none of.
+    pub fn tensor(&self, tensor: Tensor, part: Part) -> Result<TensorView<'_>, Error> {
+        self.check()?;
+        if part == Part::Average && !(self.sizes.averaged && tensor.is_generators()) {
+            return Err(Error::usage("average", "expected a tensor that there is an average of"));
+        }
+        Ok(self.layout().view(self.memory.as_ref(), tensor, part))
+    }
+
+    /// What the last step has left in memory beside the state. It means nothing before the first step, and no noise and
+    /// hidden values of the generator after [`Trainer::sample`].
+    ///
+    /// # Errors
+    /// [`Error::Diverged`] after divergence.
+    pub fn last_step(&self) -> Result<LastStep<'_>, Error> {
+        self.check()?;
+        let (layout, memory) = (self.layout(), self.memory.as_ref());
+        let logits: Mat<'_> = layout.logits.of(memory);
+        Ok(LastStep {
+            batch: &layout.batch.of(memory).row(0)[1..],
+            z: layout.z.of(memory),
+            h: layout.h.of(memory),
+            r: layout.r.of(memory),
+            f: layout.f.of(memory),
+            l_r: logits.row(0),
+            l_f: logits.row(1),
+        })
+    }
+
+    fn layout(&self) -> Layout {
+        Layout::new(&self.sizes)
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        match self.condition {
+            Condition::Good => Ok(()),
+            Condition::Diverged => Err(Error::Diverged { step: self.step }),
+            Condition::Torn => {
+                Err(Error::environment("a worker panicked in the middle of a step: the state is lost"))
+            }
+        }
+    }
 }

@@ -1,5 +1,40 @@
 //! The step as an owner of pixels runs it. Uses `config`, `kernels`, `data`, `model` and [`parallel`](crate::parallel); what the
 //! lines compute is said in [`trainer`](super), by the same names.
+//!
+//! # Who owns what
+//!
+//! A run on several threads is one program for each of them: work is owned. A cache line that two cores write, or that one
+//! writes after the other one has read it, costs them many times as much as a line of their own, most of all where they share
+//! no cache.
+//!
+//! ```text
+//! every owner   a range of pixels, whole cache lines of them: the rows of V1 and of W2ᵀ, b2, their moments, copies of W2 and
+//!               V1ᵀ as they are before the step; x, y, dy; dr, df, dg, for itself, of 3 numbers per image and a mask
+//! the last one  fewer pixels, and what is not about pixels: batches, z, W1, b1, h; c1, V2, c2, logits, losses
+//! ```
+//!
+//! So x, y, dy, both large products with pixels as results and both large updates are local. Three sums run over all pixels:
+//! r, f and dh. Each is one chain (rule 2), so an owner goes on where the one before it stopped: the accumulators go from
+//! owner to owner, a block of rows at a time, which makes the owners a pipeline.
+//!
+//! # Who waits for whom
+//!
+//! ```text
+//!        first owner                  …    last owner
+//! batch  ←──────────────────────────────── announced in the step before
+//! x      own pixels                        own pixels; then z, h, a copy of V2 → all
+//! r      chain ── block by block ─────────→ chain, relu, l_r, dl_r → all
+//! y      needs h                           needs h
+//! f      chain ── block by block ─────────→ chain, relu, l_f, dl_f, dl_g → all; the losses → the host; the next batch
+//!        terms of y by pixel               (made before the chain came)
+//! dr     needs r, dl_r, V2                 the same; then c1, V2, c2
+//! df dg  needs f, dl_f, V2                 the same; then V1
+//! dh     dy, chain ── block by block ─────→ dy, chain, relu
+//!        V1, W2, b2                        W2, b2; then W1, b1 from dh
+//! ```
+//!
+//! Nobody waits for a barrier. What a [`relay`](crate::kernels::relay) carries may be written again when all have read it.
+//! One owner is the same program with nobody to wait for. How many there are changes no bit.
 
 use core::ops::ControlFlow;
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -422,12 +457,7 @@ impl<'a> Shares<'a> {
                     df,
                     dg,
                 },
-                adam: Adam {
-                    rates: AdamRates::new(0.0, 0.0, 0.0, 1.0, 1),
-                    share: 1.0 - run.config.average,
-                    gradient,
-                    diverged: false,
-                },
+                adam: Adam::new(run.config.average, gradient),
                 relays: Relays { batch: batch.seat(), h, v2, r, dl_r, f, dl_f, dh },
                 ends: Ends(if owner + 1 == owners { last.take() } else { None }),
                 called: false,

@@ -1,4 +1,4 @@
-//! A state as bytes and back, and its digest. Uses `model::layout`.
+//! A state as bytes and back, and its digest; what a step leaves behind beside it. Uses `model::layout`.
 //!
 //! Canonical form, little-endian: the step as u64; all parameters; all first moments; all second moments; each G before
 //! D, layer by layer, weight before bias, row-major. The digest of a state is the SHA-256 of that. If there is an average, its
@@ -9,10 +9,29 @@ use sha2::{Digest as _, Sha256};
 use crate::config::MAX_STEPS;
 use crate::digest::Digest;
 use crate::error::Error;
-use crate::kernels::tiles::Line;
+use crate::kernels::tiles::{Line, Mat};
 use crate::model::layout::Layout;
 use crate::model::sizes::Sizes;
 use crate::model::tensor::{Part, Tensor};
+
+/// What the last step has left in memory beside the state.
+#[derive(Clone, Copy, Debug)]
+pub struct LastStep<'a> {
+    /// The numbers of its images among those that are trained on.
+    pub batch: &'a [u32],
+    /// Its noise and classes, [batch, latent + classes].
+    pub z: Mat<'a>,
+    /// The generator's hidden values, [batch, hidden].
+    pub h: Mat<'a>,
+    /// The discriminator's hidden values of real images, [rows, hidden]; a row has as many images as are judged together.
+    pub r: Mat<'a>,
+    /// The same of generated images.
+    pub f: Mat<'a>,
+    /// The logits of real images, one per row.
+    pub l_r: &'a [f32],
+    /// The same of generated images.
+    pub l_f: &'a [f32],
+}
 
 /// f32s of some tensors.
 fn values(tensors: &[Tensor], sizes: &Sizes) -> usize {
@@ -30,13 +49,7 @@ pub(super) fn length(sizes: &Sizes) -> usize {
 }
 
 /// Hands part of some tensors to `sink`, piece by piece.
-fn save_part(
-    layout: &Layout,
-    memory: &[Line],
-    part: Part,
-    tensors: &[Tensor],
-    mut sink: impl FnMut(&[u8]),
-) {
+fn save_part(layout: &Layout, memory: &[Line], part: Part, tensors: &[Tensor], mut sink: impl FnMut(&[u8])) {
     for tensor in tensors {
         let (mut bytes, mut filled) = ([0u8; 4096], 0);
         for x in layout.view(memory, *tensor, part).values() {
