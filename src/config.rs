@@ -16,13 +16,13 @@ const LEAST_EPSILON: f32 = f32::from_bits((127 - 40) << 23);
 
 /// What the presets differ in.
 macro_rules! family {
-    ($labels:literal, $pack:literal, $average:literal, $hidden:literal) => {
+    ($labels:literal, $pack:literal, $average:literal, $generator:literal, $discriminator:literal) => {
         [
             ("labels", $labels),
             ("pack", $pack),
             ("average", $average),
-            ("generator-hidden", $hidden),
-            ("discriminator-hidden", $hidden),
+            ("generator-hidden", $generator),
+            ("discriminator-hidden", $discriminator),
         ]
     };
 }
@@ -74,10 +74,10 @@ pub struct Preset {
 
 /// The named settings. Each decides all that they differ in.
 pub const PRESETS: [Preset; 4] = [
-    Preset { name: "tutorial", settings: &family!("false", "1", "0", "256") },
-    Preset { name: "labelled", settings: &family!("true", "1", "0.999", "256") },
-    Preset { name: "large", settings: &family!("true", "1", "0.999", "512") },
-    Preset { name: "packed", settings: &family!("false", "2", "0.999", "256") },
+    Preset { name: "tutorial", settings: &family!("false", "1", "0", "256", "256") },
+    Preset { name: "labelled", settings: &family!("true", "1", "0.999", "256", "256") },
+    Preset { name: "large", settings: &family!("true", "1", "0.999", "1024", "512") },
+    Preset { name: "packed", settings: &family!("false", "2", "0.999", "256", "256") },
 ];
 
 impl Config {

@@ -61,18 +61,18 @@ pub const PRESET_RUNS: [(&str, Averaged); 3] = [
         [
             (
                 1,
-                digest("sha256:b0767bf4b802901b9128933d5a4d353bf3cbd6237d241cc3228421091b7b859b"),
-                digest("sha256:a29310ba0550a685b31269d54a9cffb3e94bb47be0f7369ddb5538bab533b921"),
+                digest("sha256:ad6631830db9bc8b26de8bea6ba0ea72e69d95d59a11b3f41cf1f17869fa6b04"),
+                digest("sha256:160289d861a11c1d8c5a1f643a4e9c93418b9d678938ee24865bc21f1b1fe84f"),
             ),
             (
                 1_000,
-                digest("sha256:a6f65cfec70c38464fc01b6c2fba078f7c76791a869ada1303a5bc92c017ec85"),
-                digest("sha256:f95d8755984b19be61f2d415e918505a30ba952a5e739f98edac186b3b2c3de0"),
+                digest("sha256:6fc03e3be8808ef31e27abaeba4f4f5431925dbe5dd12445e0fbeb379e186d2a"),
+                digest("sha256:7f094b76a241124ff59b1951b062f61c9e901d12edbffce984cd47cdd85f9461"),
             ),
             (
                 70_000,
-                digest("sha256:69d09b84811a4612d7235805f7eacdffa7e26ff0d372517193cc3c098ce8891f"),
-                digest("sha256:6013b994e91d752ca6c7ed470e32b8a25316f79c73fabb17f1b8614a09d1834c"),
+                digest("sha256:de8c7805da1be2c985f6a1354c6ec164c9a93743861d8b7b661256cdfe3ab0ea"),
+                digest("sha256:53478a2dccfd8c9f150ddd21f0ab656eec1619f057a2ee3ec3422bbeb87f4084"),
             ),
         ],
     ),
