@@ -19,7 +19,7 @@ fuzz_target!(|bytes: &[u8]| {
 
     let shape = [images.count(), images.height(), images.width()].map(|n| n as u32);
     let mut written = Vec::new();
-    idx::write(&mut written, false, shape, |out| out.write_all(&pixels)).unwrap();
+    idx::write(&mut written, false, &shape, |out| out.write_all(&pixels)).unwrap();
     assert_eq!(written, bytes);
     let read = Dataset::from_reader(&written[..], Some(written.len() as u64), "memory".as_ref()).unwrap();
     assert_eq!(read.images().count(), images.count());
