@@ -14,19 +14,6 @@ pub const MAX_STEPS: u64 = 1 << 47;
 /// finiteness.
 const LEAST_EPSILON: f32 = f32::from_bits((127 - 40) << 23);
 
-/// What the presets differ in.
-macro_rules! family {
-    ($labels:literal, $pack:literal, $average:literal, $generator:literal, $discriminator:literal) => {
-        [
-            ("labels", $labels),
-            ("pack", $pack),
-            ("average", $average),
-            ("generator-hidden", $generator),
-            ("discriminator-hidden", $discriminator),
-        ]
-    };
-}
-
 settings! {
     /// The settings of a run that its bits depend on. The defaults are the tutorial's.
     ///
@@ -63,36 +50,62 @@ settings! {
     }
 }
 
-/// Settings under a name: of each family of runs that digests are published of.
+/// Settings under a name.
 #[derive(Clone, Copy, Debug)]
 pub struct Preset {
     /// The name.
     pub name: &'static str,
-    /// Names and values.
-    pub settings: &'static [(&'static str, &'static str)],
+    /// Names and values: of all settings that the presets differ in.
+    pub settings: [(&'static str, &'static str); 5],
 }
 
-/// The named settings. Each decides all that they differ in.
+/// The named settings.
 pub const PRESETS: [Preset; 4] = [
-    Preset { name: "tutorial", settings: &family!("false", "1", "0", "256", "256") },
-    Preset { name: "labelled", settings: &family!("true", "1", "0.999", "256", "256") },
-    Preset { name: "large", settings: &family!("true", "1", "0.999", "1024", "512") },
-    Preset { name: "packed", settings: &family!("false", "2", "0.999", "256", "256") },
+    preset("tutorial", ["false", "1", "0", "256", "256"]),
+    preset("labelled", ["true", "1", "0.999", "256", "256"]),
+    preset("large", ["true", "1", "0.999", "1024", "512"]),
+    preset("packed", ["false", "2", "0.999", "256", "256"]),
 ];
 
-impl Config {
-    /// The settings called `name`.
+const fn preset(name: &'static str, values: [&'static str; 5]) -> Preset {
+    let [labels, pack, average, generator, discriminator] = values;
+    let settings = [
+        ("labels", labels),
+        ("pack", pack),
+        ("average", average),
+        ("generator-hidden", generator),
+        ("discriminator-hidden", discriminator),
+    ];
+    Preset { name, settings }
+}
+
+impl Preset {
+    /// The one called `name`.
     ///
     /// # Errors
-    /// [`Error::Usage`] if none are.
+    /// [`Error::Usage`] if none is.
+    pub fn named(name: &str) -> Result<Preset, Error> {
+        let found = PRESETS.into_iter().find(|preset| preset.name == name);
+        found.ok_or(Error::usage("preset", "expected tutorial, labelled, large or packed"))
+    }
+}
+
+impl Config {
+    /// The settings called `name`, the others being the defaults.
+    ///
+    /// # Errors
+    /// As [`Preset::named`].
     pub fn preset(name: &str) -> Result<Config, Error> {
-        let preset = PRESETS.iter().find(|preset| preset.name == name);
-        let preset = preset.ok_or(Error::usage("preset", "expected tutorial, labelled, large or packed"))?;
         let mut config = Config::default();
-        for (name, text) in preset.settings {
+        for (name, text) in Preset::named(name)?.settings {
             config.set(name, text)?;
         }
         Ok(config)
+    }
+
+    /// Whether a batch is a whole number of packs.
+    pub fn packs_are_whole(&self) -> bool {
+        self.batch_size.is_multiple_of(self.pack)
     }
 }
 

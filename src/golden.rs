@@ -220,7 +220,7 @@ const FAST: Config = Config {
 /// with labels of 5 classes, of which four are judged at once, and an average of 0.999. Label i is (3i + ⌊i/2⌋) mod the number of
 /// classes ([`label`]).
 ///
-/// β2 is 0.999 and ε 1e-8, as by default. The last one ends with a saturated discriminator and with 83% of its generated
+/// β2 is 0.999 and ε 1e-8, as by default. The fast learner ends with a saturated discriminator and with 83% of its generated
 /// pixels black. Digests after 100 steps: `sha256:5711b9e60e50f0c6da10d3b2fb39d2aaceaad80ac7aca7d69a223c1e4f290e87` of
 /// the odd net. After 300 steps: `sha256:6af5c91cb20349f732cf1f7bb8f6809fbeaea3d1464e3596831c9f5751b9f825` of the odd
 /// net, `sha256:182e8724403efa30cbf6ed37495c799e9e0c7253fdfb3181c2b79d60a319a0db` of the batch of one,

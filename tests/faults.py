@@ -137,7 +137,7 @@ FAULTS = {
     "average_by_the_wrong_share": (
         "model/update.rs", "share: 1.0 - average", "share: average",
         "--test=resume", "an_average_begins_as_the_parameters_and_follows_them_by_its_formula"),
-    "average_of_the_parameters_before": (
+    "average_of_a_moment": (
         "model/update.rs", "let (average, p) = (piece.of_mut(&mut weight.average), piece.of(weight.p.view()));",
         "let (average, p) = (piece.of_mut(&mut weight.average), piece.of(weight.m.view()));",
         "--test=resume", "an_average_begins_as_the_parameters_and_follows_them_by_its_formula"),

@@ -136,12 +136,13 @@ fn settings_that_do_not_fit_the_images_are_refused() {
 
 #[test]
 fn any_batch_size_can_be_cut_into_blocks() {
-    for batch_size in 1..=40 {
+    for (batch_size, pack) in (1..=40).flat_map(|n| [(n, 1), (4 * n, 4)]).filter(|(n, _)| *n <= 40) {
         let config = Config {
             latent_size: 3,
             generator_hidden: 18,
             discriminator_hidden: 17,
             batch_size,
+            pack,
             validation: 0,
             ..Config::default()
         };

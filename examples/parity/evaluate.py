@@ -82,8 +82,12 @@ def main():
             np.bincount(labels[index], minlength=classes) / n)
     compare("real shares", [c["real_share"] for c in report["classes"]], np.bincount(labels, minlength=classes) / len(labels))
 
-    if "agreement" in report:
-        asked = read(samples_file.replace("-ubyte", "-labels-ubyte"), 8)
+    # Of a conditional run the classes of the samples lie beside them.
+    place, name = os.path.split(samples_file)
+    labels_file = os.path.join(place, name.replace("images", "labels").replace("idx3", "idx1") if "images" in name
+                               else name.replace("-ubyte", "-labels-ubyte", 1))
+    if os.path.exists(labels_file):
+        asked = read(labels_file, 8)
         truth = read(f"{folder}/t10k-labels-idx1-ubyte", 8)[:m]
         compare("asked-for class", report["agreement"], (labels[index] == asked).sum() / n)
         told = asked[np.concatenate([row[4] for row in rows])]

@@ -4,18 +4,19 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use duel::evaluate::{Evaluation, Material, Report, Sets, Wanted};
+use duel::evaluate::{Beside, Evaluation, Material, Report, Sets, Wanted};
 use duel::export::grid::canvas;
 use duel::export::png;
 use duel::export::safetensors::Checkpoint;
 use duel::files::write_whole;
-use duel::run::{Folder, Training};
+use duel::run::{Folder, Observer, Training};
 use duel::{Dataset, Error, Rayon};
 
 use super::machine::Pool;
 use super::number;
 use super::replay::Replay;
-use super::terminal::{Progress, counted, grouped, print};
+use super::signals::Signals;
+use super::terminal::{Progress, counted, grouped, print, shell_word};
 
 /// Seed of the samples unless told otherwise.
 const SEED: u64 = 42;
@@ -64,8 +65,11 @@ impl Evaluate {
         let (name, checkpoint) = self.replay.state(&self.what)?;
         let data = self.replay.dataset(Some(&self.what), &checkpoint.config)?;
         let wanted = Wanted { seed: self.seed, raw: self.raw, real: self.real };
-        let material = pool.install(|| Material::new(&checkpoint, &data, wanted, isa, &Rayon))?;
-        let evaluation = compared(&material, &pool)?;
+        let beside = Beside::read(&data)?;
+        let material = pool.install(|| Material::new(&checkpoint, &data, beside, wanted, isa, &Rayon))?;
+        let progress = Progress::of("images compared");
+        let evaluation = pool.install(|| material.evaluate(&progress))?;
+        drop(progress);
         if let Some(path) = &self.pairs {
             write_pairs(path, &material.sets(), &evaluation.report)?;
         }
@@ -75,30 +79,58 @@ impl Evaluate {
         if self.json {
             return print(&text(&evaluation));
         }
-        let of = match (self.real, evaluation.averaged) {
-            (true, _) => "real images that were held out".to_string(),
-            (false, true) => format!("samples of {name}, of the average of its parameters"),
-            (false, false) => format!("samples of {name}"),
-        };
-        print(&described(&evaluation.report, &of))
+        print(&described(
+            &evaluation,
+            &if self.real {
+                "real images that were held out".to_string()
+            } else {
+                format!("samples of {name}")
+            },
+        ))
     }
 }
 
-/// The figures, with a bar until they are there.
-fn compared(material: &Material<'_>, pool: &Pool) -> Result<Evaluation, Error> {
-    let progress = Progress::of("images compared");
-    pool.install(|| material.evaluate(&progress))
+/// A bar for the images compared, which a signal stops.
+struct Stoppable<'a>(Progress, &'a Signals);
+
+impl Observer for Stoppable<'_> {
+    fn begin(&self, steps: u64) {
+        self.0.begin(steps);
+    }
+    fn step(&self) {
+        self.0.step();
+    }
+    fn gives_up(&self) -> bool {
+        self.1.caught().is_some()
+    }
 }
 
-/// The end of a run: its figures in its folder and on stdout.
-pub fn at_the_end(training: &Training<'_>, data: &Dataset, pool: &Pool) -> Result<(), Error> {
+/// The end of a run: its figures on stdout, and in its folder if nothing later is there. The exit code: 0, or that of the signal
+/// that stopped it.
+pub fn at_the_end(
+    training: &Training<'_>,
+    data: &Dataset,
+    beside: Beside,
+    pool: &Pool,
+    signals: &Signals,
+) -> Result<u8, Error> {
     let (folder, isa) = (training.folder(), training.trainer().isa());
     let checkpoint = Checkpoint::of(training.trainer(), data.digest())?;
     let wanted = Wanted { seed: SEED, raw: false, real: false };
-    let material = pool.install(|| Material::new(&checkpoint, data, wanted, isa, &Rayon))?;
-    let evaluation = compared(&material, pool)?;
-    write(folder, &evaluation)?;
-    print(&described(&evaluation.report, &format!("samples of {}", folder.path().display())))
+    let material = pool.install(|| Material::new(&checkpoint, data, beside, wanted, isa, &Rayon))?;
+    let observer = Stoppable(Progress::of("images compared"), signals);
+    let evaluation = pool.install(|| material.evaluate(&observer));
+    if let Some((signal, code)) = signals.caught() {
+        let run = shell_word(folder.path());
+        note!("The evaluation was stopped by {signal}. To make it: duel evaluate {run}");
+        return Ok(code);
+    }
+    let evaluation = evaluation?;
+    drop(observer);
+    if checkpoint.step >= training.was_at() {
+        write(folder, &evaluation)?;
+    }
+    print(&described(&evaluation, &format!("samples of {}", folder.path().display()))).map(|()| 0)
 }
 
 fn text(evaluation: &Evaluation) -> String {
@@ -110,12 +142,13 @@ fn write(folder: &Folder, evaluation: &Evaluation) -> Result<(), Error> {
 }
 
 /// The report, a line for each figure with what it means.
-fn described(report: &Report, of: &str) -> String {
-    let mut text = String::new();
+fn described(evaluation: &Evaluation, of: &str) -> String {
+    let (report, mut text) = (&evaluation.report, String::new());
+    let average = if evaluation.averaged { ", by the average of its parameters" } else { "" };
     let mut line = |name: &str, value: String, meaning: &str| {
         let _ = writeln!(text, "{name:17} {value:>16}   {meaning}");
     };
-    line("samples", grouped(report.samples as u64), of);
+    line("samples", grouped(report.samples as u64), &format!("{of}{average}"));
     line("real images", grouped(report.real as u64), "that the generator has not seen");
     let parzen = report.parzen;
     line(

@@ -117,11 +117,16 @@ fn number<T: TryFrom<u64>>(text: &str) -> Result<T, &'static str> {
     number.ok_or("expected a whole number, 0 or above")
 }
 
+/// The names of the presets.
+fn presets() -> clap::builder::PossibleValuesParser {
+    duel::config::PRESETS.map(|preset| preset.name).into()
+}
+
 /// What goes before an error about a setting, so that it names the flag.
 fn hyphens(error: &duel::Error) -> &'static str {
     match error {
         duel::Error::Usage { setting, .. }
-            if ["out", "preset", "class"].contains(&&setting[..])
+            if setting == "out"
                 || duel::run::Plan::default().values().iter().any(|(about, _)| about.name == setting) =>
         {
             "--"

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use duel::data::labels::label_files;
 use duel::export::grid::canvas;
 use duel::export::safetensors::Checkpoint;
 use duel::export::{idx, png};
@@ -81,11 +82,12 @@ impl Sample {
         }
         let (columns, rows) = asked_grid.unwrap_or(grid(if self.class.is_some() { 0 } else { classes }));
         let labels = match format {
-            Format::Idx { .. } if classes > 0 => Some(labels_of(&self.out)),
-            _ => None,
+            Format::Idx { .. } if classes > 0 => label_files(&self.out),
+            _ => Vec::new(),
         };
-        if let Some(labels) = labels.as_ref().filter(|labels| labels.exists()) {
-            let problem = format!("{} exists, where the labels go, expected a new file", labels.display());
+        if let Some(labels) = labels.iter().find(|labels| labels.exists()) {
+            let problem =
+                format!("{} would be taken for its labels, expected it to be removed", labels.display());
             return Err(Error::usage("--out", problem));
         }
         let cells = columns * rows;
@@ -112,20 +114,20 @@ impl Sample {
         );
         let (count, grid) = (count as usize, (columns, rows));
         let signals = Signals::listen()?;
+        // The labels first: images that are there have theirs.
+        if let (Some(path), Format::Idx { gzip }) = (labels.first(), format) {
+            self.write_labels(path, gzip, count, classes)?;
+            note!("Their classes: {}", path.display());
+        }
         let stop = || signals.caught().is_some();
         let made = pool.install(|| self.write(&checkpoint, &mut sampler, format, count, grid, &stop));
         match (made, signals.caught()) {
-            (Err(_), Some((signal, code))) => {
+            (Ok(digest), _) => print(&format!("Samples digest: {digest}\n")).map(|()| 0),
+            (Err(error), caught) => {
+                let _ = labels.first().map(fs::remove_file);
+                let Some((signal, code)) = caught else { return Err(error) };
                 note!("Stopped by {signal}: {} is not written", self.out.display());
                 Ok(code)
-            }
-            (digest, _) => {
-                let digest = digest?;
-                if let (Some(path), Format::Idx { gzip }) = (labels, format) {
-                    self.write_labels(&path, gzip, count, classes)?;
-                    note!("Their classes: {}", path.display());
-                }
-                print(&format!("Samples digest: {digest}\n")).map(|()| 0)
             }
         }
     }
@@ -188,15 +190,6 @@ fn grid_of(text: &str) -> Result<(usize, usize), Error> {
         Some((number(columns)?, number(rows)?))
     });
     numbers.ok_or_else(|| Error::usage("--grid", "expected COLUMNSxROWS, each 1 to 1000, like 6x6"))
-}
-
-/// Where the labels of a data set go: a name by which they are found.
-fn labels_of(images: &Path) -> PathBuf {
-    let name = images.file_name().unwrap_or_default().to_string_lossy();
-    images.with_file_name(match name.contains("images") {
-        true => name.replacen("images", "labels", 1).replacen("idx3", "idx1", 1),
-        false => name.replacen("-ubyte", "-labels-ubyte", 1),
-    })
 }
 
 fn format_of(path: &Path) -> Result<Format, Error> {

@@ -6,12 +6,14 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use console::Term;
+use duel::evaluate::Beside;
 use duel::run::training::End;
 use duel::run::{Folder, Host, Plan, Settings, Status, Training, Unfinished, open_data};
 use duel::{Dataset, Error, Isa, Rayon, StepStats, golden};
 
 use super::evaluate;
 use super::machine::{self, Machine};
+use super::presets;
 use super::replay::{told_by, where_data_are};
 use super::settings::Flags;
 use super::signals::Signals;
@@ -24,8 +26,8 @@ pub struct Train {
     /// Folder of the run [default: runs/seed-<SEED>]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Named settings, which flags go before: tutorial, labelled, large or packed
-    #[arg(long, value_name = "NAME")]
+    /// Named settings, which flags go before
+    #[arg(long, value_name = "NAME", value_parser = presets())]
     preset: Option<String>,
     /// Take settings from a TOML file, such as a run's config.toml; flags go before it
     #[arg(long, value_name = "FILE")]
@@ -66,8 +68,9 @@ impl Train {
                     None => where_data_are(error),
                 }
             })?;
+            let beside = beside(self.evaluate, &data, &plan)?;
             let training = Training::create(self.out.as_deref(), plan, &data)?;
-            return train(training, &data, isa, &self.machine, signals, self.evaluate);
+            return train(training, &data, isa, &self.machine, signals, beside);
         };
         let auto = resume == Path::new("auto");
         if !auto && self.out.is_some() {
@@ -81,8 +84,18 @@ impl Train {
         let plan = Plan::new(&settings.or(old.run().settings.clone()))?;
         let data = old.run().find_data(folder.as_deref());
         let data = if folder.is_some() { data.map_err(where_data_are)? } else { data? };
-        train(Training::resume(old, plan, &data)?, &data, isa, &self.machine, signals, self.evaluate)
+        let beside = beside(self.evaluate, &data, &plan)?;
+        train(Training::resume(old, plan, &data)?, &data, isa, &self.machine, signals, beside)
     }
+}
+
+/// What an evaluation at the end will need: that it is not there is said before the training.
+fn beside(evaluate: bool, data: &Dataset, plan: &Plan) -> Result<Option<Beside>, Error> {
+    if !evaluate {
+        return Ok(None);
+    }
+    let beside = Beside::read(data)?;
+    beside.suffices(data, plan.config.validation).map(|()| Some(beside))
 }
 
 /// Trains from where `training` is.
@@ -92,7 +105,7 @@ fn train(
     isa: Isa,
     machine: &Machine,
     signals: Signals,
-    at_the_end: bool,
+    beside: Option<Beside>,
 ) -> Result<u8, Error> {
     training.set_isa(isa);
     let pool = &machine.pool_for(training.trainer())?;
@@ -150,8 +163,7 @@ fn train(
         }
         _ => {
             close(&training, data, &end, done - from, started.elapsed())?;
-            at_the_end.then(|| evaluate::at_the_end(&training, data, pool)).transpose()?;
-            Ok(0)
+            beside.map_or(Ok(0), |beside| evaluate::at_the_end(&training, data, beside, pool, &host.signals))
         }
     }
 }

@@ -16,9 +16,9 @@ use duel::{Config, Digest, Error, Isa, Rayon, Trainer, self_check};
 use sha2::{Digest as _, Sha256};
 
 use super::machine::{self, Pool};
-use super::number;
 use super::replay::{Replay, where_data_are};
 use super::terminal::{Progress, counted, grouped, print};
+use super::{number, presets};
 
 /// Intervals that a run is checked on unless told otherwise.
 const DEFAULT_SAMPLE: usize = 3;
@@ -40,8 +40,8 @@ pub struct Verify {
     /// Train the default run, 70,000 steps of seed 42 on MNIST, against its published digests
     #[arg(long, conflicts_with = "run")]
     golden: bool,
-    /// The same with named settings: tutorial, labelled, large or packed
-    #[arg(long, value_name = "NAME", requires = "golden", default_value = "tutorial")]
+    /// The same with named settings
+    #[arg(long, value_name = "NAME", requires = "golden", conflicts_with = "run", default_value = "tutorial", value_parser = presets())]
     preset: String,
     /// Of this machine, leave out the network of the default size: for emulated and unoptimised programs
     #[arg(long, conflicts_with_all = ["run", "golden"])]

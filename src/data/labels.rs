@@ -23,8 +23,8 @@ pub struct Labels {
 }
 
 impl Labels {
-    /// Reads the labels that lie beside the file `images` of `count` images: in the file of the same name but `labels` for `images`
-    /// and, if that is there, `idx1` for `idx3`, with or without `.gz`. None if there is no such file.
+    /// Reads the labels that lie beside the file `images` of `count` images, under one of the names of [`label_files`]. None if there
+    /// is no such file.
     ///
     /// # Errors
     /// [`Error::Input`] if it is malformed, or has another number of labels than there are images; [`Error::Io`].
@@ -76,13 +76,15 @@ impl Labels {
     }
 }
 
-/// The names that the labels of the file `images` may have.
-pub(super) fn label_files(images: &Path) -> Vec<PathBuf> {
-    siblings(images, &[("images", "labels"), ("idx3", "idx1")])
+/// The names that the labels of the file `images` may have, the likeliest first: `labels` for `images` and `idx1` for `idx3`, or, where
+/// there is no such word, `-labels-ubyte` for `-ubyte`.
+pub fn label_files(images: &Path) -> Vec<PathBuf> {
+    let named = siblings(images, &[("images", "labels"), ("idx3", "idx1")]);
+    if named.is_empty() { siblings(images, &[("-ubyte", "-labels-ubyte")]) } else { named }
 }
 
 /// The names beside `path` in which the first of some words stands for another, and so do the others where they are there, with and
-/// without `.gz`; none if the first one is not there.
+/// without `.gz`, as `path` is first; none if the first word is not there.
 pub(super) fn siblings(path: &Path, words: &[(&str, &str)]) -> Vec<PathBuf> {
     let Some(mut name) = path.file_name().and_then(|name| name.to_str()).map(str::to_string) else {
         return Vec::new();
@@ -93,6 +95,9 @@ pub(super) fn siblings(path: &Path, words: &[(&str, &str)]) -> Vec<PathBuf> {
     for (word, other) in words {
         name = name.replacen(word, other, 1);
     }
-    let plain = name.strip_suffix(".gz").unwrap_or(&name).to_string();
-    vec![path.with_file_name(&plain), path.with_file_name(plain + ".gz")]
+    let other = match name.strip_suffix(".gz") {
+        Some(plain) => plain.to_string(),
+        None => name.clone() + ".gz",
+    };
+    [name, other].map(|name| path.with_file_name(name)).into()
 }

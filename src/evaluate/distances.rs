@@ -24,7 +24,7 @@ const MOST_BYTES: usize = 64 << 20;
 /// the calling thread does it.
 ///
 /// # Errors
-/// [`Error::Input`] if the images are not of one size, [`Error::Environment`] if there is no memory.
+/// [`Error::Input`] if the images are not of one size, [`Error::Environment`] if there is no memory, or `observer` gives up.
 pub fn by_image<R: Send>(
     a: Images<'_>,
     b: Images<'_>,
@@ -46,6 +46,9 @@ pub fn by_image<R: Send>(
             let block = next.fetch_add(1, Ordering::Relaxed);
             if block >= blocks {
                 return Ok(());
+            }
+            if observer.gives_up() {
+                return Err(Error::environment("given up"));
             }
             let images = block * rows..(block * rows + rows).min(a.count());
             let (first, count) = (images.start, images.len());

@@ -14,8 +14,8 @@ use crate::run::Observer;
 
 /// The neighbour whose distance is an image's radius: 5, as in the papers.
 pub const NEIGHBOUR: usize = 5;
-/// Images that the width of Parzen's windows is chosen by.
-const FOR_WIDTH: usize = 1_000;
+/// Images that the width of Parzen's windows is chosen by, at most.
+pub(super) const FOR_WIDTH: usize = 1_000;
 /// A class is missing that has less than this part of its real share.
 const MISSING: f64 = 1.0 / 3.0;
 
@@ -30,6 +30,28 @@ pub struct Sets<'a> {
     pub held_out: Images<'a>,
     /// The images that it was trained on.
     pub train: Images<'a>,
+}
+
+impl Sets<'_> {
+    /// Refuses sets that are too small.
+    ///
+    /// # Errors
+    /// [`Error::Input`].
+    pub fn suffice(&self) -> Result<(), Error> {
+        for (images, what, least) in [
+            (self.samples, "samples", NEIGHBOUR + 1),
+            (self.real, "real images", NEIGHBOUR + 1),
+            (self.held_out, "held-out images", 1),
+            (self.train, "training images", 1),
+        ] {
+            if images.count() < least {
+                let problem =
+                    format!("{} are not enough to compare with, expected at least {least}", images.count());
+                return Err(Error::input(what, problem));
+            }
+        }
+        Ok(())
+    }
 }
 
 /// The figures.
@@ -119,18 +141,7 @@ pub struct Copies {
 /// memory.
 pub fn evaluate(sets: &Sets<'_>, observer: &dyn Observer) -> Result<Report, Error> {
     let Sets { samples, real, held_out, train } = *sets;
-    for (images, what, least) in [
-        (samples, "samples", NEIGHBOUR + 1),
-        (real, "real images", NEIGHBOUR + 1),
-        (held_out, "held-out images", 1),
-        (train, "training images", 1),
-    ] {
-        if images.count() < least {
-            let problem =
-                format!("{} are not enough to compare with, expected at least {least}", images.count());
-            return Err(Error::input(what, problem));
-        }
-    }
+    sets.suffice()?;
     let width_by = held_out.take(FOR_WIDTH);
     let (n, m) = (samples.count(), real.count());
     observer.begin((2 * (n + m) + m + width_by.count()) as u64);
@@ -171,7 +182,7 @@ pub fn evaluate(sets: &Sets<'_>, observer: &dyn Observer) -> Result<Report, Erro
         recall: part(rows.iter().filter(|row| row.1).count(), m),
         density: part(within.iter().map(|&count| count as usize).sum(), n * NEIGHBOUR),
         coverage: part(rows.iter().filter(|row| row.2).count(), m),
-        classes: train.labels().map(|labels| classes(labels, &of_samples)),
+        classes: train.labels().map(|labels| classes(train.classes(), labels, &of_samples)),
         agreement: samples
             .labels()
             .zip(train.labels())
@@ -215,8 +226,8 @@ fn nearest(row: &[u32]) -> (usize, u32) {
     nearest.expect("there are training images")
 }
 
-fn classes(labels: &[u8], nearest: &[(usize, u32)]) -> Vec<Class> {
-    let mut classes = vec![[0usize; 2]; labels.iter().max().map_or(0, |&label| label as usize + 1)];
+fn classes(count: usize, labels: &[u8], nearest: &[(usize, u32)]) -> Vec<Class> {
+    let mut classes = vec![[0usize; 2]; count];
     nearest.iter().for_each(|&(i, _)| classes[labels[i] as usize][0] += 1);
     labels.iter().for_each(|&label| classes[label as usize][1] += 1);
     let class = |[samples, real]: [usize; 2]| Class {

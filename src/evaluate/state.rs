@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::report::{Report, Sets, evaluate};
+use super::report::{FOR_WIDTH, Report, Sets, evaluate};
 use crate::data::labels::Labels;
 use crate::error::Error;
 use crate::export::safetensors::Checkpoint;
@@ -17,8 +17,6 @@ use crate::{Dataset, Images};
 const SAMPLES: usize = 10_000;
 /// Real images that they are compared with, at most.
 const REAL: usize = 10_000;
-/// Of the images held out, those at the start choose the width of Parzen's windows.
-const FOR_WIDTH: usize = 1_000;
 
 /// Which samples.
 #[derive(Clone, Copy, Debug)]
@@ -45,12 +43,65 @@ pub struct Evaluation {
     pub report: Report,
 }
 
-/// A state's samples, and what lies beside its data.
+/// What lies beside a data set.
+#[derive(Debug)]
+pub struct Beside {
+    labels: Option<Labels>,
+    test: Option<(Dataset, Option<Labels>)>,
+}
+
+impl Beside {
+    /// Reads the labels, the images for tests and their labels, as far as they are there.
+    ///
+    /// # Errors
+    /// [`Error::Input`] if they are malformed; [`Error::Io`].
+    pub fn read(data: &Dataset) -> Result<Beside, Error> {
+        let labels = |of: &Dataset| Labels::beside(of.path(), of.images().count());
+        let test = match data.test_images()? {
+            Some(test) => Some((labels(&test)?, test)),
+            None => None,
+        };
+        Ok(Beside { labels: labels(data)?, test: test.map(|(labels, test)| (test, labels)) })
+    }
+
+    /// Refuses data that are too few to compare samples with, of which so many are held out.
+    ///
+    /// # Errors
+    /// [`Error::Input`].
+    pub fn suffices(&self, data: &Dataset, validation: usize) -> Result<(), Error> {
+        // Samples can be made.
+        self.sets(data, validation, Some(data.images())).suffice()
+    }
+
+    /// What samples are compared with; without samples, images that are held out stand in their place.
+    fn sets<'a>(&'a self, data: &'a Dataset, validation: usize, samples: Option<Images<'a>>) -> Sets<'a> {
+        let all = labelled(data.images(), self.labels.as_ref().map(Labels::all));
+        let held_out = all.take(validation);
+        let for_width = FOR_WIDTH.min(held_out.count() / 2);
+        let rest = held_out.skip(for_width);
+        let real = self
+            .test
+            .as_ref()
+            .map_or(rest, |(test, labels)| labelled(test.images(), labels.as_ref().map(Labels::all)));
+        Sets {
+            samples: samples.unwrap_or(rest.take(SAMPLES)),
+            real: real.take(REAL),
+            held_out: held_out.take(for_width),
+            train: all.skip(validation),
+        }
+    }
+}
+
+/// Images with the labels that were read for each.
+fn labelled<'a>(images: Images<'a>, labels: Option<&'a [u8]>) -> Images<'a> {
+    labels.map_or(images, |labels| images.labelled(labels).expect("one was read for each image"))
+}
+
+/// A state's samples, and what they are compared with.
 #[derive(Debug)]
 pub struct Material<'a> {
     data: &'a Dataset,
-    labels: Option<Labels>,
-    test: Option<(Dataset, Option<Labels>)>,
+    beside: Beside,
     samples: Vec<u8>,
     asked: Option<Vec<u8>>,
     checkpoint: &'a Checkpoint,
@@ -58,14 +109,14 @@ pub struct Material<'a> {
 }
 
 impl<'a> Material<'a> {
-    /// Makes samples of a state, trained on `data`, and reads the labels and the images for tests that lie beside those.
+    /// Makes samples of a state, trained on `data`.
     ///
     /// # Errors
-    /// [`Error::Input`] if the data are others, malformed, or have no images for tests though real ones are wanted; [`Error::Io`];
-    /// [`Error::Environment`].
+    /// [`Error::Input`] if the data are others, or have no images for tests though real ones are wanted; [`Error::Environment`].
     pub fn new(
         checkpoint: &'a Checkpoint,
         data: &'a Dataset,
+        beside: Beside,
         wanted: Wanted,
         isa: Isa,
         team: &impl Team,
@@ -74,56 +125,28 @@ impl<'a> Material<'a> {
         if data.digest() != checkpoint.data_digest {
             return bad("not the data that the state was trained on: their digest is another one");
         }
-        let labels = Labels::beside(data.path(), data.images().count())?;
-        let test = match data.test_images()? {
-            Some(test) => {
-                let labels = Labels::beside(test.path(), test.images().count())?;
-                Some((test, labels))
-            }
-            None if wanted.real => {
-                return bad("has no images for tests beside it, to compare real ones with");
-            }
-            None => None,
-        };
-        let size = data.images().size();
+        if wanted.real && beside.test.is_none() {
+            return bad("has no images for tests beside it, to compare real ones with");
+        }
+        let (size, classes) = (data.images().size(), checkpoint.classes);
         let mut samples = memory::filled(if wanted.real { 0 } else { SAMPLES * size }, 0, "samples")?;
         let mut asked = None;
         if !wanted.real {
             let mut sampler = checkpoint.sampler(wanted.raw)?;
             sampler.set_isa(isa);
             sampler.sample(team, wanted.seed, 0, &mut samples)?;
-            asked = (checkpoint.classes > 0)
-                .then(|| (0..SAMPLES).map(|i| (i % checkpoint.classes) as u8).collect());
+            asked = (classes > 0).then(|| (0..SAMPLES).map(|i| (i % classes) as u8).collect());
         }
-        Ok(Material { data, labels, test, samples, asked, checkpoint, wanted })
+        Ok(Material { data, beside, samples, asked, checkpoint, wanted })
     }
 
     /// What is compared.
     pub fn sets(&self) -> Sets<'_> {
-        fn labelled<'b>(images: Images<'b>, labels: Option<&'b [u8]>) -> Images<'b> {
-            labels.map_or(images, |labels| images.labelled(labels).expect("one was read for each image"))
-        }
-        let validation = self.checkpoint.config.validation;
-        let all = labelled(self.data.images(), self.labels.as_ref().map(Labels::all));
-        let held_out = all.take(validation);
-        let for_width = FOR_WIDTH.min(held_out.count() / 2);
-        let rest = held_out.skip(for_width);
-        let real = self
-            .test
-            .as_ref()
-            .map_or(rest, |(test, labels)| labelled(test.images(), labels.as_ref().map(Labels::all)));
-        let samples = if self.wanted.real {
-            rest.take(SAMPLES)
-        } else {
-            let images = Images::new(&self.samples, all.height(), all.width());
-            labelled(images.expect("they were made so"), self.asked.as_deref())
-        };
-        Sets {
-            samples,
-            real: real.take(REAL),
-            held_out: held_out.take(for_width),
-            train: all.skip(validation),
-        }
+        let images = self.data.images();
+        let made = Images::new(&self.samples, images.height(), images.width());
+        let made = labelled(made.expect("they were made so"), self.asked.as_deref());
+        let samples = (!self.wanted.real).then_some(made);
+        self.beside.sets(self.data, self.checkpoint.config.validation, samples)
     }
 
     /// The figures. The images are shared out to the rayon pool that this is called in.

@@ -5,8 +5,8 @@ use std::io::{Result, Write};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-/// Writes the file of so many bytes by dimension (the count, height and width of images; the count of labels), which `fill` writes;
-/// compressed if `gzip`.
+/// Writes a file of these dimensions (count, height and width of images; the count of labels) whose bytes `fill` writes; compressed
+/// if `gzip`.
 ///
 /// # Errors
 /// Those of `out` and `fill`.

@@ -61,7 +61,7 @@ impl Hidden<'_> {
                 woven
             };
             ops.isa.run(Expand { bytes, factor: PIXEL, x, ahead });
-            if let (Some(labels), false) = (images.labels(), classes.is_empty()) {
+            if let Some(labels) = images.labels().filter(|_| !classes.is_empty()) {
                 classes.fill(0.0);
                 (0..pack).for_each(|k| classes[labels[batch[at + k] as usize] as usize * pack + k] = 1.0);
             }

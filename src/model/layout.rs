@@ -353,19 +353,21 @@ mod tests {
                     [size, size, other, other, size, 1_000_000],
                 ] {
                     let [latent, generator_hidden, discriminator_hidden, batch, pixels, images] = sizes;
-                    let sizes = Sizes {
-                        latent,
-                        classes: 0,
-                        generator_hidden,
-                        discriminator_hidden,
-                        batch,
-                        pack: 1,
-                        averaged: true,
-                        pixels,
-                        images,
-                    };
-                    let bytes = size_of::<Line>() as u64 * Layout::arena_lines(&sizes) as u64;
-                    assert!(bytes <= most_bytes(&sizes), "{sizes:?}");
+                    for (pack, classes) in [(1, 0), (1, 256), (2, 3), (4, 10)] {
+                        let sizes = Sizes {
+                            latent,
+                            classes,
+                            generator_hidden,
+                            discriminator_hidden,
+                            batch: pack * batch,
+                            pack,
+                            averaged: classes != 3,
+                            pixels: pixels.div_ceil(pack),
+                            images,
+                        };
+                        let bytes = size_of::<Line>() as u64 * Layout::arena_lines(&sizes) as u64;
+                        assert!(bytes <= most_bytes(&sizes), "{sizes:?}");
+                    }
                 }
             }
         }

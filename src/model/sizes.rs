@@ -75,7 +75,7 @@ impl Sizes {
         if count < config.batch_size {
             return Err(Error::input("images", too_few(images.count(), config)));
         }
-        if !config.batch_size.is_multiple_of(config.pack) {
+        if !config.packs_are_whole() {
             return Err(Error::usage("pack", "expected a divisor of batch-size"));
         }
         if config.labels && images.labels().is_none() {
@@ -186,21 +186,21 @@ mod tests {
     #[test]
     fn every_owner_has_lines_of_its_own_and_all_pixels_have_an_owner() {
         for pixels in [1, 16, 47, 48, 96, 141, 784, 1_000, 65_536] {
-            for latent in [1, 100, 65_536] {
+            for (latent, classes, pack) in [(1, 0, 1), (100, 256, 1), (65_536, 0, 2), (100, 10, 4)] {
                 let sizes = Sizes {
                     latent,
-                    classes: 0,
+                    classes,
                     generator_hidden: 256,
                     discriminator_hidden: 256,
                     batch: 128,
-                    pack: 1,
+                    pack,
                     averaged: false,
                     pixels,
                     images: 1,
                 };
                 assert!((1..=sizes.most_owners()).contains(&sizes.useful_owners()));
                 for owners in 1..=sizes.most_owners() {
-                    let mut next = 0;
+                    let (mut next, mut next_input) = (0, 0);
                     for owner in 0..owners {
                         let own = sizes.pixels_of(owner, owners);
                         assert!(
@@ -208,9 +208,12 @@ mod tests {
                             "{pixels}: {owner} of {owners}: {own:?}"
                         );
                         assert!(own.start.is_multiple_of(LINE));
-                        next = own.end;
+                        let inputs = sizes.inputs_of(owner, owners);
+                        assert!(inputs.start == next_input && inputs.start == pack * own.start);
+                        assert!(inputs.len() >= pack * own.len());
+                        (next, next_input) = (own.end, inputs.end);
                     }
-                    assert_eq!(next, pixels);
+                    assert_eq!((next, next_input), (pixels, pack * (pixels + classes)));
                 }
             }
         }

@@ -185,6 +185,9 @@ impl<'a> Audit<'a> {
                 Ok(found) if (found.height, found.width) != (images.height(), images.width()) => {
                     self.problem(format!("{name}: height and width are not those of the data"));
                 }
+                Ok(found) if found.classes != if plan.config.labels { images.classes() } else { 0 } => {
+                    self.problem(format!("{name}: classes are not those of the data"));
+                }
                 Ok(found) => {
                     self.checkpoints.insert(step, found.digests);
                 }

@@ -258,7 +258,7 @@ fn settings(a: &Config, b: &Config, tell: Tell<'_>) -> Result<bool, Error> {
     Ok(same)
 }
 
-/// Says which images of two data sets differ.
+/// Says which images, and labels, of two data sets differ.
 fn images(a: &Dataset, b: &Dataset, tell: Tell<'_>) -> Result<(), Error> {
     let (a, b) = (a.images(), b.images());
     let [of_a, of_b] =
@@ -267,7 +267,15 @@ fn images(a: &Dataset, b: &Dataset, tell: Tell<'_>) -> Result<(), Error> {
         return Ok(());
     }
     let differ: Vec<usize> = (0..a.count()).filter(|&i| a.image(i) != b.image(i)).collect();
-    differ.first().map_or(Ok(()), |&first| tell(Finding::Images(differ.len(), first)))
+    if let Some(&first) = differ.first() {
+        tell(Finding::Images(differ.len(), first))?;
+    }
+    let labels = a.labels().unwrap_or_default().iter().zip(b.labels().unwrap_or_default()).enumerate();
+    let mut others = labels.filter(|(_, (a, b))| a != b);
+    others.next().map_or(Ok(()), |(i, (a, b))| {
+        differs(tell, &format!("labels of {} images, the first is number {i}", 1 + others.count()), a, b)
+            .map(drop)
+    })
 }
 
 /// Compares two states; whether nothing differs.

@@ -12,6 +12,10 @@ pub trait Observer: Sync {
     }
     /// One of them is done.
     fn step(&self) {}
+    /// Whether an evaluation should be given up.
+    fn gives_up(&self) -> bool {
+        false
+    }
 }
 
 impl Observer for () {}

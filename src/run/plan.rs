@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::config::{Config, MAX_STEPS, PRESETS};
+use crate::config::{Config, MAX_STEPS, Preset};
 use crate::error::Error;
 use crate::settings::{About, Kind, Value, settings};
 
@@ -93,6 +93,9 @@ impl Plan {
         let mut plan = Plan::default();
         for given in &settings.0 {
             plan.set(&given.name, &given.text).map_err(|error| given.refused(error))?;
+        }
+        if let Some(given) = settings.given("pack").filter(|_| !plan.config.packs_are_whole()) {
+            return Err(given.refused(Error::usage("pack", "expected a divisor of batch-size")));
         }
         let steps = plan.schedule.steps;
         let beyond = plan.schedule.digest_at.iter().any(|step| !(1..=steps).contains(step));
@@ -210,16 +213,13 @@ impl Settings {
         self.0.push(Given { name: name.to_string(), text: text.to_string(), source: None });
     }
 
-    /// The settings called `name` in [`PRESETS`].
+    /// The settings of a preset, as given ones.
     ///
     /// # Errors
-    /// [`Error::Usage`] if none are.
+    /// As [`Preset::named`].
     pub fn preset(name: &str) -> Result<Settings, Error> {
-        Config::preset(name)?;
         let mut settings = Settings::default();
-        for preset in PRESETS.iter().filter(|preset| preset.name == name) {
-            preset.settings.iter().for_each(|(name, text)| settings.set(name, text));
-        }
+        Preset::named(name)?.settings.iter().for_each(|(name, text)| settings.set(name, text));
         Ok(settings)
     }
 

@@ -89,7 +89,6 @@ impl<'a> Training<'a> {
     /// lack lines.
     pub fn resume(old: Unfinished, mut plan: Plan, data: &'a Dataset) -> Result<Training<'a>, Error> {
         let Unfinished { writer, run, checkpoint, newest } = old;
-        let mut trainer = new_trainer(&plan, data)?;
         let folder = &writer.folder;
         let differs = |field: &str, is: &dyn ToString, wanted: &dyn ToString| {
             let (is, wanted) = (is.to_string(), wanted.to_string());
@@ -108,6 +107,7 @@ impl<'a> Training<'a> {
         for ((name, is), (_, wanted)) in config.pairs().zip(plan.config.pairs()) {
             differs(name, &is, &wanted)?;
         }
+        let mut trainer = new_trainer(&plan, data)?;
         let until = plan.schedule.steps;
         let was_at = newest.map_or(0, |(step, _)| step);
         plan.schedule.steps = until.max(was_at);

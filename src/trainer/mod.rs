@@ -18,7 +18,7 @@
 //!
 //! Rules are those of [`reference`](mod@crate::kernels::reference). A product of matrices `·` is rule 2's chain, in
 //! ascending k, stored as `acc + 0`; everything else is elementwise, each operation rounded, none fused. b is the number of
-//! rows of the discriminator, the batch size, as f32. Settings are f32s too.
+//! rows of the discriminator, batch size / pack, as f32. Settings are f32s too.
 //!
 //! ```text
 //! x, z     images of the batch, in its order, f32(byte)·f32(1/255); row i of z, from 0: uniforms of Noise(t, i)
@@ -49,13 +49,13 @@
 //! # Labels, packs, averages
 //!
 //! With `labels` there are as many classes as one more than the largest label of the whole data set. A row of z has a column more
-//! for each class, after the noise: 1 for the class of the row, 0 for the others. The class of row i is the output i of the
-//! stream Class(t), made a number [`below`](crate::rng::Stream::below) the number of classes. The discriminator's inputs are the pixels and then a
+//! for each class, after the noise: 1 for the class of the row, 0 for the others. The class of row i, from 0, is the
+//! output i, from 0, of the stream Class(t), made a number [`below`](crate::rng::Stream::below) the number of classes. The discriminator's inputs are the pixels and then a
 //! column for each class: of a real image 1 for its label, of a generated one 1 for the class in its row of z.
 //!
 //! With `pack` P, which divides the batch size, the discriminator judges P images at once: its row i has the images iP to iP + P − 1, in
 //! such an order that column c of image iP + k, of its pixels and then its classes, is the input cP + k. It has batch/P rows, and b
-//! is batch/P. dy comes apart in the same way, before dh and the gradients are made of it. Columns of classes have no dy.
+//! is batch/P; losses and mean probabilities are means over these rows. dy comes apart in the same way, before dh and the gradients are made of it. Columns of classes have no dy.
 //!
 //! With `average` A each of the generator's parameters has an average, which starts as the parameter does, and after every update
 //! is [`average`](crate::kernels::reference::average) of the new parameter with 1 − A, one f32 subtraction. Nothing else depends on it.
@@ -146,7 +146,7 @@ impl<'a, M: AsRef<[Line]> + AsMut<[Line]>> Trainer<'a, M> {
     /// alone.
     ///
     /// # Errors
-    /// [`Error::Usage`] for a setting out of range, [`Error::Input`] if there are too few images,
+    /// [`Error::Usage`] for a setting out of range, [`Error::Input`] if there are too few images or labels are missing,
     /// [`Error::Environment`] if `memory` is too short, or this thread's floating-point unit is in another mode than the
     /// default.
     pub fn in_memory(config: Config, images: Images<'a>, mut memory: M) -> Result<Self, Error> {
