@@ -8,9 +8,10 @@
 //! # The state before the first step
 //!
 //! The tensors in canonical order, numbered from 0: `generator.hidden.weight` \[latent + classes, hidden\],
-//! `generator.hidden.bias`, `generator.out.weight` \[hidden, pixels\], `generator.out.bias`, `discriminator.hidden.weight`
-//! \[pack · (pixels + classes), hidden\], `discriminator.hidden.bias`, `discriminator.out.weight` \[hidden, 1\], `discriminator.out.bias`. The weight at place i
-//! (0, 2, 4 or 6) takes normals of [`Purpose::Init`](crate::rng::Purpose::Init)\(i) row by row, both of a pair in turn, the
+//! `generator.hidden.bias`, `generator.out.weight` \[hidden, pixels\], `generator.out.bias`,
+//! `discriminator.hidden.weight` \[pack · (pixels + classes), hidden\], `discriminator.hidden.bias`,
+//! `discriminator.out.weight` \[hidden, 1\], `discriminator.out.bias`. The weight at place i (0, 2, 4 or 6) takes normals
+//! of [`Purpose::Init`](crate::rng::Purpose::Init)\(i) row by row, both of a pair in turn, the
 //! last one's second left out where their number is odd; σ = 1/√(fan_in/2) in f64, fan_in being its rows. Biases and all
 //! moments are 0.
 //!
@@ -48,17 +49,20 @@
 //!
 //! # Labels, packs, averages
 //!
-//! With `labels` there are as many classes as one more than the largest label of the whole data set. A row of z has a column more
-//! for each class, after the noise: 1 for the class of the row, 0 for the others. The class of row i, from 0, is the
-//! output i, from 0, of the stream Class(t), made a number [`below`](crate::rng::Stream::below) the number of classes. The discriminator's inputs are the pixels and then a
-//! column for each class: of a real image 1 for its label, of a generated one 1 for the class in its row of z.
+//! With `labels` there are as many classes as one more than the largest label of the whole data set. A row of z has a
+//! column more for each class, after the noise: 1 for the class of the row, 0 for the others. The class of row i, from 0,
+//! is the output i, from 0, of the stream Class(t), made a number [`below`](crate::rng::Stream::below) the number of
+//! classes. The discriminator's inputs are the pixels and then a column for each class: of a real image 1 for its label, of
+//! a generated one 1 for the class in its row of z.
 //!
-//! With `pack` P, which divides the batch size, the discriminator judges P images at once: its row i has the images iP to iP + P − 1, in
-//! such an order that column c of image iP + k, of its pixels and then its classes, is the input cP + k. It has batch/P rows, and b
-//! is batch/P; losses and mean probabilities are means over these rows. dy comes apart in the same way, before dh and the gradients are made of it. Columns of classes have no dy.
+//! With `pack` P, which divides the batch size, the discriminator judges P images at once: its row i has the images iP to
+//! iP + P − 1, in such an order that column c of image iP + k, of its pixels and then its classes, is the input cP + k. It
+//! has batch/P rows, and b is batch/P; losses and mean probabilities are means over these rows. dy comes apart in the same
+//! way, before dh and the gradients are made of it. Columns of classes have no dy.
 //!
-//! With `average` A each of the generator's parameters has an average, which starts as the parameter does, and after every update
-//! is [`average`](crate::kernels::reference::average) of the new parameter with 1 − A, one f32 subtraction. Nothing else depends on it.
+//! With `average` A each of the generator's parameters has an average, which starts as the parameter does, and after every
+//! update is [`average`](crate::kernels::reference::average) of the new parameter with 1 − A, one f32 subtraction. Nothing
+//! else depends on it.
 
 mod owner;
 mod sampler;
