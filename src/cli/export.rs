@@ -1,10 +1,11 @@
-//! `duel export`: the state after any step as a checkpoint file.
+//! `duel export`: the state after any step as a checkpoint file, or its generator as a file of C.
 
 use std::fs;
 use std::path::PathBuf;
 
 use clap::Args;
 use duel::Error;
+use duel::export::c;
 use duel::files::{parent, write_whole};
 
 use super::replay::Replay;
@@ -17,9 +18,15 @@ pub struct Export {
     /// A run's folder, for its newest checkpoint, RUN@STEP for any step, or a checkpoint (.safetensors)
     #[arg(value_name = "RUN[@STEP]|STATE")]
     from: PathBuf,
-    /// A new file, NAME.safetensors
+    /// A new file: NAME.safetensors is a checkpoint, NAME.c the generator as C99 that needs nothing else
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
+    /// What to write, if the name of the file is to say it: that is checked
+    #[arg(long, value_name = "FORMAT", value_parser = ["safetensors", "c"])]
+    format: Option<String>,
+    /// In C: take the parameters themselves where there is an average of them
+    #[arg(long)]
+    raw: bool,
     #[command(flatten)]
     replay: Replay,
 }
@@ -27,8 +34,13 @@ pub struct Export {
 impl Export {
     /// Writes the file, byte for byte the checkpoint that the run would have written after that step.
     pub fn run(self) -> Result<(), Error> {
-        if self.out.extension().is_none_or(|extension| extension != "safetensors") {
-            return Err(Error::usage("--out", "expected NAME.safetensors"));
+        let extension = self.out.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+        let formats: &[&str] = match &self.format {
+            Some(format) => &[format],
+            None => &["safetensors", "c"],
+        };
+        if !formats.contains(&extension) {
+            return Err(Error::usage("--out", format!("expected NAME.{}", formats.join(" or NAME."))));
         }
         if self.out.exists() {
             return Err(Error::usage("--out", format!("{} exists, expected a new file", self.out.display())));
@@ -36,8 +48,12 @@ impl Export {
         let folder = parent(&self.out);
         fs::create_dir_all(folder).map_err(|error| Error::io(folder, error))?;
         let (name, checkpoint) = self.replay.state(&self.from)?;
-        let bytes = checkpoint.encode()?;
-        write_whole(&self.out, |file| file.write_all(&bytes))?;
+        if extension == "c" {
+            write_whole(&self.out, |file| c::write(&checkpoint, self.raw, file))?;
+        } else {
+            let bytes = checkpoint.encode()?;
+            write_whole(&self.out, |file| file.write_all(&bytes))?;
+        }
         note!("{name}, step {} → {}", grouped(checkpoint.step), self.out.display());
         print(&format!("State digest: {}\n", checkpoint.digests.state))
     }

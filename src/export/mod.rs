@@ -5,7 +5,9 @@
 //! - [`png`](mod@png): a canvas as PNG
 //! - [`idx`]: images as a data set
 //! - [`safetensors`](mod@safetensors): a state as a checkpoint
+//! - [`c`]: a generator as a C program's source
 
+pub mod c;
 pub mod grid;
 pub mod idx;
 pub mod png;

@@ -261,19 +261,26 @@ impl Checkpoint {
         Ok(Checkpoint { step, config, data_digest, digests, height, width, classes, state })
     }
 
+    /// The generator's tensors in canonical order, the values of each as little-endian f32s, row-major: the average, if there is one,
+    /// unless the parameters are wanted `raw`.
+    pub fn generator(&self, raw: bool) -> impl Iterator<Item = (Tensor, &[u8])> {
+        let averaged = self.sizes().averaged;
+        let wanted = if averaged && !raw { Part::Average } else { Part::Parameter };
+        parts(averaged).zip(self.tensors()).filter_map(move |((tensor, part, _), (.., at))| {
+            (part == wanted && tensor.is_generators()).then(|| (tensor, &self.state[at]))
+        })
+    }
+
     /// The generator, ready to make images: with the average of its parameters, if there is one, unless they are wanted `raw`.
     ///
     /// # Errors
     /// [`Error::Environment`] if there is no memory for it.
     pub fn sampler(&self, raw: bool) -> Result<Sampler<Box<[Line]>>, Error> {
-        let Sizes { latent, classes, generator_hidden, pixels, averaged, .. } = self.sizes();
+        let Sizes { latent, classes, generator_hidden, pixels, .. } = self.sizes();
         let mut sampler = Sampler::new(GeneratorShape { latent, classes, hidden: generator_hidden, pixels })?;
-        let wanted = if averaged && !raw { Part::Average } else { Part::Parameter };
-        for ((tensor, part, _), (.., at)) in parts(averaged).zip(self.tensors()) {
-            if part == wanted && tensor.is_generators() {
-                let (words, _) = self.state[at].as_chunks();
-                sampler.set(tensor, words.iter().map(|&word| f32::from_le_bytes(word)))?;
-            }
+        for (tensor, values) in self.generator(raw) {
+            let (words, _) = values.as_chunks();
+            sampler.set(tensor, words.iter().map(|&word| f32::from_le_bytes(word)))?;
         }
         Ok(sampler)
     }
