@@ -14,6 +14,7 @@ use program::{SMALL, done, refused, run, small, small_data};
 fn other(name: &str, kind: Kind) -> &'static str {
     match (name, kind) {
         ("epsilon", _) => "0.0000001",
+        ("batch-size", _) => "8",
         ("pack", _) => "4",
         (_, Kind::Integer) => "7",
         (_, Kind::Boolean) => "true",
