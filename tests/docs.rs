@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use sha2::{Digest as _, Sha256};
+
 use duel::golden::{DEFAULT_RUN, PRESET_RUNS, REAL_SHAPE, SMALL_NETS};
 
 fn root() -> &'static Path {
@@ -45,6 +47,20 @@ fn tables_of_digests_are_those_of_golden() {
     let of_cases = of_cases.map(|row| text(&row));
     let all = run.into_iter().chain(states).chain(cases.map(text)).chain(averages).chain(of_cases);
     assert_eq!(of("docs/bits.md"), all.collect::<Vec<_>>());
+    // Its table of builds and machines has what `duel verify` says of the small nets.
+    let mut list = Sha256::new();
+    for case in &SMALL_NETS {
+        for (steps, digest) in case.digests {
+            list.update(format!("{} {steps} {digest}\n", case.name));
+        }
+        if let Some(average) = case.average {
+            list.update(format!("{} average {average}\n", case.name));
+        }
+    }
+    let list = duel::Digest(list.finalize().into()).to_string();
+    let text = fs::read_to_string(root().join("docs/bits.md")).unwrap();
+    let column = text.lines().filter(|line| line.starts_with("| release | ")).nth(1).unwrap();
+    assert!(column.contains(&format!(" {} ", &list["sha256:".len()..][..8])), "{list}: {column}");
     // No other digest in a document is one that only looks like these.
     for (file, text) in documents() {
         for digest in text.split("sha256:").skip(1).map(|rest| rest.get(..64).unwrap_or_default()) {
