@@ -94,6 +94,16 @@ impl<'a> TensorView<'a> {
     pub fn at(&self, i: usize, j: usize) -> f32 {
         if self.transposed { self.stored.row(j)[i] } else { self.stored.row(i)[j] }
     }
+    /// Hands all values to `take`, row-major: faster than [`TensorView::values`].
+    #[inline]
+    pub fn each(&self, mut take: impl FnMut(f32)) {
+        let [rows, cols] = self.dims();
+        if self.transposed {
+            (0..rows).for_each(|i| (0..cols).for_each(|j| take(self.stored.row(j)[i])));
+        } else {
+            (0..rows).for_each(|i| self.stored.row(i).iter().for_each(|&x| take(x)));
+        }
+    }
     /// All values, row-major.
     pub fn values(&self) -> impl Iterator<Item = f32> + use<'_> {
         let [rows, cols] = self.dims();

@@ -52,14 +52,14 @@ pub(super) fn length(sizes: &Sizes) -> usize {
 fn save_part(layout: &Layout, memory: &[Line], part: Part, tensors: &[Tensor], mut sink: impl FnMut(&[u8])) {
     for tensor in tensors {
         let (mut bytes, mut filled) = ([0u8; 4096], 0);
-        for x in layout.view(memory, *tensor, part).values() {
+        layout.view(memory, *tensor, part).each(|x| {
             bytes[filled..filled + 4].copy_from_slice(&x.to_le_bytes());
             filled += 4;
             if filled == bytes.len() {
                 sink(&bytes);
                 filled = 0;
             }
-        }
+        });
         sink(&bytes[..filled]);
     }
 }
