@@ -101,7 +101,7 @@ pub mod trainer;
 pub use config::Config;
 #[cfg(feature = "std")]
 pub use data::Dataset;
-pub use data::Images;
+pub use data::{AsImages, Images};
 pub use digest::Digest;
 pub use error::Error;
 pub use kernels::Isa;

@@ -104,6 +104,11 @@ impl Stream {
     }
 }
 
+/// The noise of sample `index` of a seed: as many uniforms as it has values.
+pub fn sample_noise(seed: u64, index: u64, z: &mut [f32]) {
+    Stream::new(seed, Purpose::Sample(index)).fill_uniform(z);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -102,7 +102,7 @@ fn check(seed: u64, batch_size: usize, labels: bool, pack: usize) {
         for _ in 0..3 {
             trainer.step(&Serial).unwrap();
         }
-        let read = |trainer: &mut Trainer<'_, _>, part| -> Parameters {
+        let read = |trainer: &mut Trainer<Images<'_>, _>, part| -> Parameters {
             Tensor::ALL.map(|tensor| trainer.tensor(tensor, part).unwrap().values().map(f64::from).collect())
         };
         let before = read(&mut trainer, Part::Parameter);

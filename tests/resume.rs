@@ -2,7 +2,7 @@
 
 use duel::{Config, Error, Images, Line, Part, Serial, Tensor, Trainer};
 
-type Owned<'a> = Trainer<'a, Box<[Line]>>;
+type Owned<'a> = Trainer<Images<'a>, Box<[Line]>>;
 
 const PIXELS: usize = 35;
 

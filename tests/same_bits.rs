@@ -109,6 +109,88 @@ fn classes_are_drawn_for_each_row_and_samples_are_of_the_class_asked_for() {
     }
     let mut image = [0; 30];
     assert!(trainer.sample_class(&Serial, 3, 0, Some(7), &mut image).is_err());
+    // The same from the noise itself.
+    let z = noise(3, 14);
+    let mut given = vec![0; 14 * 30];
+    trainer.generate(&Serial, &z, None, &mut given).unwrap();
+    assert_eq!(given, all);
+    assert!(trainer.generate(&Serial, &z, Some(7), &mut given).is_err());
+}
+
+/// The noise of the first samples of a seed.
+fn noise(seed: u64, count: usize) -> Vec<f32> {
+    let mut z = vec![0.0; count * 100];
+    z.chunks_mut(100).zip(0..).for_each(|(z, i)| duel::rng::sample_noise(seed, i, z));
+    z
+}
+
+#[test]
+fn images_of_given_noise_are_those_of_the_seed_that_it_is_of() {
+    let pixels = images(40, 30);
+    let config = Config { batch_size: 12, validation: 0, ..Config::default() };
+    let mut trainer = Trainer::new(config, Images::new(&pixels, 5, 6).unwrap()).unwrap();
+    (0..20).for_each(|_| drop(trainer.step(&Serial).unwrap()));
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
+    // More than there is room for at a time, and not.
+    for count in [0, 1, 2, 13, 300] {
+        let (z, mut of_seed, mut given) = (noise(5, count), vec![0; count * 30], vec![1; count * 30]);
+        trainer.sample(&Serial, 5, 0, &mut of_seed).unwrap();
+        trainer.generate(&Serial, &z, None, &mut given).unwrap();
+        assert_eq!(given, of_seed, "{count} images");
+        given.fill(1);
+        pool.install(|| trainer.generate(&duel::Rayon, &z, None, &mut given)).unwrap();
+        assert_eq!(given, of_seed, "{count} images, on three threads");
+    }
+    let mut z = noise(5, 2);
+    let mut refused = |z: &[f32], count: usize| {
+        let error = trainer.generate(&Serial, z, None, &mut vec![0; count * 30]).unwrap_err();
+        assert_eq!(error.exit_code(), 2, "{error}");
+    };
+    refused(&z, 1);
+    refused(&z, 3);
+    refused(&z[1..], 2);
+    for bad in [f32::NAN, f32::INFINITY, -1e30, 1_048_577.0] {
+        z[137] = bad;
+        refused(&z, 2);
+    }
+    // The largest that is taken overflows nothing: every pixel is one of a picture.
+    z.fill(1_048_576.0);
+    trainer.generate(&Serial, &z, None, &mut vec![0; 60]).unwrap();
+}
+
+#[test]
+fn a_trainer_may_own_its_images_or_share_them() {
+    let pixels = images(40, 30);
+    let labels: Vec<u8> = (0..40).map(|i| i % 3).collect();
+    let config = Config { batch_size: 12, validation: 4, labels: true, ..Config::default() };
+    let data = duel::Dataset::from_pixels(pixels.clone(), (5, 6), Some(labels.clone())).unwrap();
+    let data = std::sync::Arc::new(data);
+    let mut owning = Trainer::new(config.clone(), std::sync::Arc::clone(&data)).unwrap();
+    let borrowed = Images::new(&pixels, 5, 6).unwrap().labelled(&labels).unwrap();
+    let mut borrowing = Trainer::new(config, borrowed).unwrap();
+    for _ in 0..5 {
+        owning.step(&Serial).unwrap();
+        borrowing.step(&Serial).unwrap();
+    }
+    assert_eq!(owning.digest().unwrap(), borrowing.digest().unwrap());
+    assert_eq!((owning.images().count(), owning.classes(), data.images().classes()), (36, 3, 3));
+    drop(data);
+    owning.step(&Serial).unwrap();
+    let refused = |pixels: Vec<u8>, labels| {
+        duel::Dataset::from_pixels(pixels, (5, 6), labels).map(drop).unwrap_err().exit_code()
+    };
+    assert_eq!(refused(vec![], None), 3);
+    assert_eq!(refused(vec![0; 31], None), 3);
+    assert_eq!(refused(vec![0; 60], Some(vec![0; 3])), 3);
+}
+
+#[test]
+fn images_from_memory_have_the_digest_of_their_file() {
+    let read = duel::Dataset::open("data".as_ref()).unwrap().labelled().unwrap();
+    let (images, labels) = (read.images(), read.images().labels().unwrap());
+    let pixels = (0..images.count()).flat_map(|i| images.image(i)).copied().collect();
+    let made = duel::Dataset::from_pixels(pixels, (28, 28), Some(labels.to_vec())).unwrap();
+    assert_eq!((made.digest(), made.digest()), (read.digest(), duel::golden::MNIST_LABELLED));
 }
 
 #[test]
@@ -261,7 +343,7 @@ fn memory_of_the_caller_gives_the_same_bits_whatever_was_in_it() {
     let images = Images::new(&pixels, 7, 9).unwrap();
     let config = Config { batch_size: 5, validation: 3, ..Config::default() };
     let mut own = Trainer::new(config.clone(), images).unwrap();
-    let lines = Trainer::<&mut [duel::Line]>::memory_lines(&config, images).unwrap();
+    let lines = Trainer::<_, &mut [duel::Line]>::memory_lines(&config, &images).unwrap();
     // Every bit set is a NaN in every place.
     let mut memory: Vec<duel::Line> = vec![duel::Line::filled(f32::from_bits(u32::MAX)); lines + 1];
     let mut borrowed = Trainer::in_memory(config, images, &mut memory[1..]).unwrap();

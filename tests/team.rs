@@ -27,7 +27,7 @@ impl<F: Fn(usize) -> bool + Sync> Team for Threads<F> {
     }
 }
 
-fn trainer(pixels: &[u8]) -> Trainer<'_, Box<[Line]>> {
+fn trainer(pixels: &[u8]) -> Trainer<Images<'_>, Box<[Line]>> {
     let config = Config { batch_size: 16, validation: 0, ..Config::default() };
     let mut trainer = Trainer::new(config, Images::new(pixels, 20, 20).unwrap()).unwrap();
     trainer.set_owners(usize::MAX);
@@ -185,7 +185,7 @@ fn a_panic_ends_all_workers_and_the_state_is_lost_until_one_is_loaded() {
     expected.run(&Serial, 6, go_on).unwrap();
     for workers in [1, 2, 5] {
         let mut trainer = trainer(&pixels);
-        let run = |trainer: &mut Trainer<'_, Box<[Line]>>| {
+        let run = |trainer: &mut Trainer<Images<'_>, Box<[Line]>>| {
             let team = Threads(workers, |_| true);
             trainer.run(&team, 50, |stats| {
                 assert!(stats.step < 7, "the host's callback panics");

@@ -13,7 +13,7 @@ use super::{fast_backends, mnist, pool, thread_counts};
 /// Floating-point operations of a step done densely.
 const STEP_FLOP: u64 = 8 * 2 * 128 * 256 * 784 + 2 * 2 * 128 * 100 * 256;
 
-type Owned<'a> = Trainer<'a, Box<[Line]>>;
+type Owned<'a> = Trainer<duel::Images<'a>, Box<[Line]>>;
 
 /// A network that has trained for 100 steps and then stands still, so that every step does the same work.
 fn settled(data: &Dataset, isa: Isa) -> Owned<'_> {

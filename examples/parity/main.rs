@@ -29,7 +29,7 @@ fn push(dump: &mut Dump, name: String, shape: Vec<usize>, values: impl Iterator<
 fn push_state(
     dump: &mut Dump,
     prefix: &str,
-    trainer: &mut Trainer<'_, Box<[duel::Line]>>,
+    trainer: &mut Trainer<duel::Images<'_>, Box<[duel::Line]>>,
 ) -> Result<(), duel::Error> {
     for tensor in Tensor::ALL {
         for (part, suffix) in [(Part::Parameter, ""), (Part::AdamM, ".adam_m"), (Part::AdamV, ".adam_v")] {

@@ -191,7 +191,7 @@ impl Verify {
             return Err(Error::input(folder.display().to_string(), problem));
         }
         let isa = self.replay.machine.isa()?;
-        let mut trainer = Trainer::new(config.clone(), data.images())?;
+        let mut trainer = Trainer::new(config.clone(), &data)?;
         trainer.set_isa(isa);
         let pool = self.replay.machine.pool_for(&trainer)?;
         let run = if self.preset == "tutorial" { "default" } else { &self.preset };

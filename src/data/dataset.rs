@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest as _, Sha256};
 
 use super::gzip;
-use super::idx::{HEADER_BYTES, Header, Images, TELLING_BYTES, no_images};
+use super::idx::{AsImages, HEADER_BYTES, Header, Images, TELLING_BYTES, no_images};
 use super::labels::{Labels, label_files, siblings};
 use crate::digest::Digest;
 use crate::error::Error;
@@ -129,12 +129,37 @@ impl Dataset {
         Ok(Dataset { header, pixels, labels: None, digest, path: name.to_path_buf() })
     }
 
+    /// Images of `height` × `width` from memory, row by row, and a label for each or none. The digest is that of the IDX files which
+    /// would hold them.
+    ///
+    /// # Errors
+    /// As [`Images::new`] and [`Images::labelled`]; [`Error::Input`] if there is no image.
+    pub fn from_pixels(
+        pixels: Vec<u8>,
+        (height, width): (usize, usize),
+        labels: Option<Vec<u8>>,
+    ) -> Result<Dataset, Error> {
+        let count = Images::new(&pixels, height, width)?.count();
+        let header = Header { count, height, width };
+        if count == 0 {
+            return Err(Error::input("images", "there are none"));
+        }
+        let digest =
+            Digest(Sha256::new().chain_update(header.bytes()).chain_update(&pixels).finalize().into());
+        let path = PathBuf::from("images");
+        let data = Dataset { header, pixels, labels: None, digest, path };
+        match labels {
+            Some(labels) => Ok(data.with(Labels::from_bytes(labels, count)?)),
+            None => Ok(data),
+        }
+    }
+
     /// The same images with the labels that lie beside their file, as [`Labels::beside`] finds them; the digest is then that of both
     /// files' digests, the images' and the labels', 32 bytes each.
     ///
     /// # Errors
     /// [`Error::Input`] if there are none; as [`Labels::beside`].
-    pub fn labelled(mut self) -> Result<Dataset, Error> {
+    pub fn labelled(self) -> Result<Dataset, Error> {
         if self.labels.is_some() {
             return Ok(self);
         }
@@ -149,9 +174,14 @@ impl Dataset {
             };
             Error::input(self.path.display().to_string(), format!("has no labels: {expected}"))
         })?;
+        Ok(self.with(labels))
+    }
+
+    /// The same images with these labels, as many as there are images.
+    fn with(mut self, labels: Labels) -> Dataset {
         self.digest = Digest::of([self.digest.0, labels.digest().0].as_flattened());
         self.labels = Some(labels);
-        Ok(self)
+        self
     }
 
     /// Reads the images for tests that lie beside these: in the file of the same name but `t10k` or `test` for `train`, with or
@@ -167,11 +197,9 @@ impl Dataset {
     /// All images, with their labels if those were read.
     pub fn images(&self) -> Images<'_> {
         let images = Images::new(&self.pixels, self.header.height, self.header.width);
-        let images = images.expect("read checked the sizes");
-        match &self.labels {
-            Some(labels) => images.labelled(labels.all()).expect("read checked their number"),
-            None => images,
-        }
+        let images = images.expect("who made it checked the sizes");
+        let classes = self.labels.as_ref().map_or(0, Labels::classes);
+        images.of_classes(self.labels.as_ref().map(Labels::all), classes)
     }
 
     /// The digest of the decompressed IDX file; of labelled images see [`Dataset::labelled`].
@@ -182,6 +210,12 @@ impl Dataset {
     /// The file, by an absolute path; what was read from elsewhere has the name that it was given.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+}
+
+impl AsImages for Dataset {
+    fn as_images(&self) -> Images<'_> {
+        self.images()
     }
 }
 

@@ -161,6 +161,16 @@ impl Header {
         Ok(header)
     }
 
+    /// The header of a file of such images, as [`Header::parse`] reads it.
+    #[cfg(feature = "std")]
+    pub(super) fn bytes(self) -> [u8; HEADER_BYTES] {
+        let sizes = [self.count, self.height, self.width].map(|size| (size as u32).to_be_bytes());
+        let mut bytes = [0; HEADER_BYTES];
+        bytes[..4].copy_from_slice(&IMAGES_MAGIC.to_be_bytes());
+        bytes[4..].copy_from_slice(sizes.as_flattened());
+        bytes
+    }
+
     /// Bytes of all pixels.
     pub fn pixel_bytes(self) -> usize {
         self.count * self.height * self.width
@@ -217,6 +227,12 @@ impl<'a> Images<'a> {
         Ok(Images { labels: Some(labels), classes, ..self })
     }
 
+    /// The same images with labels of so many classes, which were counted before.
+    #[cfg(feature = "std")]
+    pub(super) fn of_classes(self, labels: Option<&'a [u8]>, classes: usize) -> Images<'a> {
+        Images { labels, classes, ..self }
+    }
+
     /// Number of images.
     pub fn count(self) -> usize {
         self.pixels.len() / self.size()
@@ -256,5 +272,31 @@ impl<'a> Images<'a> {
         let first = first.min(self.count());
         let labels = self.labels.map(|labels| &labels[first..]);
         Images { pixels: &self.pixels[first * self.size()..], labels, ..self }
+    }
+}
+
+/// What has images: [`Images`] themselves, which are borrowed, or what owns them, such as a
+/// [`Dataset`](crate::Dataset) or an `Arc` of one. They stay the same as long as it lives.
+pub trait AsImages {
+    /// The images; it takes no time.
+    fn as_images(&self) -> Images<'_>;
+}
+
+impl AsImages for Images<'_> {
+    fn as_images(&self) -> Images<'_> {
+        *self
+    }
+}
+
+impl<T: AsImages + ?Sized> AsImages for &T {
+    fn as_images(&self) -> Images<'_> {
+        (**self).as_images()
+    }
+}
+
+#[cfg(feature = "std")]
+impl<T: AsImages + ?Sized> AsImages for std::sync::Arc<T> {
+    fn as_images(&self) -> Images<'_> {
+        (**self).as_images()
     }
 }

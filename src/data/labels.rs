@@ -19,6 +19,7 @@ const MAGIC: [u8; 4] = [0, 0, 8, 1];
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Labels {
     bytes: Vec<u8>,
+    classes: usize,
     digest: Digest,
 }
 
@@ -62,8 +63,29 @@ impl Labels {
         if bytes.len() != count {
             return bad(format!("has not as many labels as its header says, {count}"));
         }
-        let digest = Digest(Sha256::new().chain_update(&head).chain_update(&bytes).finalize().into());
-        Ok(Labels { bytes, digest })
+        Labels::from_bytes(bytes, count)
+    }
+
+    /// `bytes` as the labels of `count` images, below 2³². The digest is that of the IDX file which would hold them.
+    ///
+    /// # Errors
+    /// [`Error::Input`] unless there is one for each image.
+    pub fn from_bytes(bytes: Vec<u8>, count: usize) -> Result<Labels, Error> {
+        if bytes.len() != count {
+            return Err(Error::input(
+                "labels",
+                format!("{}, expected one for each of the {count} images", bytes.len()),
+            ));
+        }
+        let head = [MAGIC, (count as u32).to_be_bytes()];
+        let digest = Sha256::new().chain_update(head.as_flattened()).chain_update(&bytes).finalize();
+        let classes = bytes.iter().max().map_or(0, |&label| label as usize + 1);
+        Ok(Labels { bytes, classes, digest: Digest(digest.into()) })
+    }
+
+    /// One more than the largest label.
+    pub fn classes(&self) -> usize {
+        self.classes
     }
 
     /// The label of each image.

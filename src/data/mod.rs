@@ -18,7 +18,7 @@ pub mod labels;
 
 #[cfg(feature = "std")]
 pub use dataset::Dataset;
-pub use idx::Images;
+pub use idx::{AsImages, Images};
 
 /// f32(1/255): a pixel's value is its byte times this, rounded.
 pub const PIXEL: f32 = 1.0 / 255.0;

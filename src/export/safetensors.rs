@@ -19,6 +19,7 @@ use safetensors::tensor::{Dtype, TensorView, View};
 
 use crate::BITS_VERSION;
 use crate::config::{Config, MAX_SIZE};
+use crate::data::AsImages;
 use crate::digest::{Digest, Digests};
 use crate::error::Error;
 use crate::kernels::tiles::Line;
@@ -46,7 +47,10 @@ fn parts(averaged: bool) -> impl Iterator<Item = (Tensor, Part, &'static str)> {
 ///
 /// # Errors
 /// [`Error::Diverged`] after divergence, [`Error::Environment`] if there is no memory for them.
-pub fn encode<M: AsRef<[Line]>>(trainer: &Trainer<'_, M>, data: Digest) -> Result<Vec<u8>, Error> {
+pub fn encode<D: AsImages, M: AsRef<[Line]>>(
+    trainer: &Trainer<D, M>,
+    data: Digest,
+) -> Result<Vec<u8>, Error> {
     let head = Checkpoint::head(trainer, data)?;
     head.serialize(
         head.tensors()
@@ -56,14 +60,14 @@ pub fn encode<M: AsRef<[Line]>>(trainer: &Trainer<'_, M>, data: Digest) -> Resul
 }
 
 /// A tensor of a trainer, whose bytes are made when they are asked for: one tensor's at a time.
-struct Values<'a, 'b, M> {
-    trainer: &'a Trainer<'b, M>,
+struct Values<'a, D, M> {
+    trainer: &'a Trainer<D, M>,
     tensor: Tensor,
     part: Part,
     shape: Vec<usize>,
 }
 
-impl<M: AsRef<[Line]>> View for Values<'_, '_, M> {
+impl<D: AsImages, M: AsRef<[Line]>> View for Values<'_, D, M> {
     fn dtype(&self) -> Dtype {
         Dtype::F32
     }
@@ -122,14 +126,20 @@ impl Checkpoint {
     ///
     /// # Errors
     /// [`Error::Diverged`] after divergence, [`Error::Environment`] if there is no memory for it.
-    pub fn of<M: AsRef<[Line]>>(trainer: &Trainer<'_, M>, data: Digest) -> Result<Checkpoint, Error> {
+    pub fn of<D: AsImages, M: AsRef<[Line]>>(
+        trainer: &Trainer<D, M>,
+        data: Digest,
+    ) -> Result<Checkpoint, Error> {
         let mut state = memory::room(trainer.state_bytes(), "state")?;
         trainer.save(|bytes| state.extend_from_slice(bytes))?;
         Ok(Checkpoint { state, ..Self::head(trainer, data)? })
     }
 
     /// [`Checkpoint::of`] without the state itself.
-    fn head<M: AsRef<[Line]>>(trainer: &Trainer<'_, M>, data: Digest) -> Result<Checkpoint, Error> {
+    fn head<D: AsImages, M: AsRef<[Line]>>(
+        trainer: &Trainer<D, M>,
+        data: Digest,
+    ) -> Result<Checkpoint, Error> {
         let images = trainer.images();
         Ok(Checkpoint {
             step: trainer.steps_done(),

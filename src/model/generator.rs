@@ -7,6 +7,7 @@ use super::layers::{Ops, Terms, multiply, start};
 use super::pack::{unweave, weave};
 use super::phase::{Phase, Work};
 use super::places::TensorMut;
+use super::tensor::Part;
 use super::update::Adam;
 use crate::error::Error;
 use crate::kernels::dense::{HiddenActivation, HiddenBackward, PixelActivation, PixelBackward};
@@ -38,6 +39,19 @@ fn draw(
         }
     }
     ops.done(Phase::Noise, || Work::values(z.rows() * z.cols()));
+}
+
+/// Row i of `z` = the noise of the i-th image, and a 1 in the column of its class.
+fn given(noise: &[f32], classes: usize, class: impl Fn(u64) -> usize, z: &mut MatMut<'_>) {
+    let latent = z.cols() - classes;
+    for (row, noise) in noise.chunks_exact(latent).enumerate() {
+        let (own, one_hot) = z.row_mut(row).split_at_mut(latent);
+        own.copy_from_slice(noise);
+        if classes > 0 {
+            one_hot.fill(0.0);
+            one_hot[class(row as u64)] = 1.0;
+        }
+    }
 }
 
 /// `h = relu(z·W1 + b1)`.
@@ -250,11 +264,20 @@ impl<'a> Room<'a> {
     }
 }
 
+/// What samples are made of.
+#[derive(Clone, Copy, Debug)]
+pub enum Noise<'a> {
+    /// The samples of this seed.
+    Seed(u64),
+    /// The caller's own, [images, latent].
+    Given(&'a [f32]),
+}
+
 /// Which samples.
 #[derive(Clone, Copy, Debug)]
-pub struct Wanted {
-    /// The seed.
-    pub seed: u64,
+pub struct Wanted<'a> {
+    /// Their noise.
+    pub noise: Noise<'a>,
     /// The first one.
     pub first: u64,
     /// The class of all; else that of sample i is i mod `classes`.
@@ -266,7 +289,7 @@ pub struct Wanted {
 /// A worker's part of some samples.
 struct Sampling<'a> {
     room: Room<'a>,
-    wanted: Wanted,
+    wanted: Wanted<'a>,
     /// Where the images go.
     out: &'a mut [u8],
 }
@@ -274,20 +297,29 @@ struct Sampling<'a> {
 /// Writes samples into `out`, a whole number of images, a byte per pixel. Workers share no row.
 ///
 /// # Errors
-/// [`Error::Usage`] if there is no such class; [`Error::Environment`] if a worker's floating-point unit is in another mode than the default.
+/// [`Error::Usage`] if there is no such class, or the noise is of another number of images or a value beyond ±2²⁰, up to which no
+/// sum overflows; [`Error::Environment`] if a worker's floating-point unit is in another mode than the default.
 pub fn sample(
     team: &impl Team,
     ops: &Ops<'_>,
     weights: Weights<'_>,
     room: Room<'_>,
-    wanted: Wanted,
+    wanted: Wanted<'_>,
     out: &mut [u8],
 ) -> Result<(), Error> {
     if wanted.class.is_some_and(|class| class >= wanted.classes) {
         return Err(Error::usage("class", "expected a class of a conditional generator's, counted from 0"));
     }
-    let (rows, pixels) = (room.z.rows(), room.y.cols());
+    let (rows, pixels, latent) = (room.z.rows(), room.y.cols(), room.z.cols() - wanted.classes);
     let images = out.len() / pixels;
+    if let Noise::Given(z) = wanted.noise {
+        if Some(z.len()) != images.checked_mul(latent) {
+            return Err(Error::usage("z", "expected as many values as the noise of these images has"));
+        }
+        if !z.iter().all(|&x| Part::Parameter.admits(x)) {
+            return Err(Error::usage("z", "expected numbers from -2^20 to 2^20"));
+        }
+    }
     let n = team.workers().min(MOST_WORKERS).min(images).min(rows / PAIR).max(1);
     let (mut room, mut out) = (Some(room), out);
     let mut parts: [_; MOST_WORKERS] = core::array::from_fn(|w| {
@@ -297,7 +329,11 @@ pub fn sample(
         let (from, to) = (images * w / n, images * (w + 1) / n);
         let (images, rest) = core::mem::take(&mut out).split_at_mut((to - from) * pixels);
         out = rest;
-        let wanted = Wanted { first: wanted.first.wrapping_add(from as u64), ..wanted };
+        let noise = match wanted.noise {
+            Noise::Given(z) => Noise::Given(&z[from * latent..to * latent]),
+            seed => seed,
+        };
+        let wanted = Wanted { noise, first: wanted.first.wrapping_add(from as u64), ..wanted };
         Some(Sampling { room: own, wanted, out: images })
     });
     let refused = AtomicBool::new(false);
@@ -313,15 +349,22 @@ impl Sampling<'_> {
     /// Makes the images, as many at a time as there is room for.
     fn run(self, ops: &Ops<'_>, Weights { w1, b1, w2, b2 }: Weights<'_>) {
         let Sampling { room: Room { mut z, mut h, terms, mut y }, wanted, out } = self;
-        let Wanted { seed, mut first, class, classes } = wanted;
-        let (mut terms, rows, pixels) = (Terms::new(terms), z.rows(), y.cols());
-        for images in out.chunks_mut(rows * pixels) {
+        let Wanted { noise, mut first, class, classes } = wanted;
+        let (mut terms, rows, pixels, latent) = (Terms::new(terms), z.rows(), y.cols(), z.cols() - classes);
+        for (batch, images) in out.chunks_mut(rows * pixels).enumerate() {
             let count = images.len() / pixels;
             let (mut z, mut h, mut y) =
                 (z.sub_rows_mut(0, count), h.sub_rows_mut(0, count), y.sub_rows_mut(0, count));
             let index = |row| first.wrapping_add(row);
             let class = |row| class.unwrap_or_else(|| (index(row) % classes as u64) as usize);
-            draw(ops, seed, |row| Purpose::Sample(index(row)), (classes, class), &mut z);
+            match noise {
+                Noise::Seed(seed) => {
+                    draw(ops, seed, |row| Purpose::Sample(index(row)), (classes, class), &mut z);
+                }
+                Noise::Given(all) => {
+                    given(&all[batch * rows * latent..][..count * latent], classes, class, &mut z)
+                }
+            }
             hidden_forward(ops, z.view(), w1, b1, h.reborrow());
             terms.list_rows(ops, h.view());
             output_forward(ops, terms.of_rows(h.view()), w2, b2, y.reborrow());

@@ -27,7 +27,7 @@ use crate::kernels::Isa;
 use crate::parallel::{Rayon, Serial, Team};
 use crate::rng::{Purpose, Stream};
 use crate::trainer::StepStats;
-use crate::{BITS_VERSION, Dataset, Trainer};
+use crate::{BITS_VERSION, Dataset};
 
 /// Missing lines of a log that are named.
 const MOST_MISSING: usize = 100;
@@ -305,9 +305,9 @@ impl<'a> Audit<'a> {
     /// Bytes of a trainer, of which there is one for each interval at the same time.
     ///
     /// # Errors
-    /// As [`Trainer::memory_lines`].
+    /// As [`Trainer::memory_lines`](crate::Trainer::memory_lines).
     pub fn trainer_bytes(&self) -> Result<u64, Error> {
-        let lines = Trainer::<Box<[crate::Line]>>::memory_lines(&self.run.plan.config, self.data.images())?;
+        let lines = Owned::memory_lines(&self.run.plan.config, &&self.data)?;
         Ok((size_of::<crate::Line>() * lines) as u64)
     }
 

@@ -32,14 +32,14 @@ pub fn open_data(path: &Path, config: &Config) -> Result<Dataset, Error> {
 }
 
 /// A trainer with memory of its own.
-pub type Owned<'a> = Trainer<'a, Box<[Line]>>;
+pub type Owned<'a> = Trainer<&'a Dataset, Box<[Line]>>;
 
 /// A trainer at step 0; what is wrong with the data names their file.
 ///
 /// # Errors
 /// As [`Trainer::new`].
 pub fn new_trainer<'a>(plan: &Plan, data: &'a Dataset) -> Result<Owned<'a>, Error> {
-    Trainer::new(plan.config.clone(), data.images()).map_err(|error| match error {
+    Trainer::new(plan.config.clone(), data).map_err(|error| match error {
         Error::Input { problem, .. } => Error::input(data.path().display().to_string(), problem),
         other => other,
     })
@@ -90,9 +90,9 @@ pub fn record(
 }
 
 fn canvas_of(trainer: &mut Owned<'_>, team: &impl Team) -> Result<Canvas, Error> {
-    let (images, seed) = (trainer.images(), trainer.config().seed);
+    let (size, seed) = ((trainer.images().width(), trainer.images().height()), trainer.config().seed);
     let (columns, rows) = grid(trainer.classes());
-    let mut bytes = memory::filled(columns * rows * images.size(), 0, "canvas")?;
+    let mut bytes = memory::filled(columns * rows * trainer.image_size(), 0, "canvas")?;
     trainer.sample(team, seed, 0, &mut bytes)?;
-    canvas(&bytes, (images.width(), images.height()), (columns, rows), true)
+    canvas(&bytes, size, (columns, rows), true)
 }

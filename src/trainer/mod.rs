@@ -76,21 +76,19 @@ pub use sampler::{GeneratorShape, Sampler};
 pub use state::LastStep;
 
 use crate::config::Config;
-use crate::data::Images;
 use crate::data::batches::Epoch;
+use crate::data::{AsImages, Images};
 use crate::digest::{Digest, Digests};
 use crate::error::Error;
 use crate::kernels::Isa;
 use crate::kernels::float_mode;
 use crate::kernels::tiles::{Line, Mat};
-use crate::kernels::transpose::Transpose;
-use crate::model::generator::{self, Room, Wanted, Weights};
+use crate::model::generator::{Noise, Wanted};
 use crate::model::layers::Ops;
 pub use crate::model::layers::Zeros;
-use crate::model::layout::{Layout, OwnLayout, arena_lines};
+use crate::model::layout::{Layout, arena_lines};
 use crate::model::loss;
 pub use crate::model::phase::{Phase, Watch, Work};
-use crate::model::places::Carver;
 use crate::model::sizes::Sizes;
 use crate::model::tensor::{Part, Tensor, TensorView};
 use crate::parallel::{MOST_WORKERS, Meeting, Team};
@@ -98,16 +96,17 @@ use owner::{Common, Owner, Shares};
 
 /// A run: two networks, their optimisers, and the place in the stream of batches.
 ///
-/// `M` is the arena: `Box<[Line]>` from [`Trainer::new`], or memory of the caller's from [`Trainer::in_memory`].
+/// `D` has the images: [`Images`], which are borrowed, or what owns them, such as a [`Dataset`](crate::Dataset). `M` is the arena:
+/// `Box<[Line]>` from [`Trainer::new`], or memory of the caller's from [`Trainer::in_memory`].
 #[derive(Debug)]
-pub struct Trainer<'a, M> {
+pub struct Trainer<D, M> {
     config: Config,
     isa: Isa,
     /// As it was chosen, if it was.
     zeros: Option<Zeros>,
     owners: usize,
     sizes: Sizes,
-    images: Images<'a>,
+    data: D,
     epoch: Epoch,
     step: u64,
     condition: Condition,
@@ -124,26 +123,26 @@ enum Condition {
 }
 
 #[cfg(feature = "std")]
-impl<'a> Trainer<'a, Box<[Line]>> {
+impl<D: AsImages> Trainer<D, Box<[Line]>> {
     /// A run at step 0 on the fastest backend, with an arena of its own.
     ///
     /// # Errors
     /// As [`Trainer::in_memory`].
-    pub fn new(config: Config, images: Images<'a>) -> Result<Self, Error> {
-        let lines = Self::memory_lines(&config, images)?;
+    pub fn new(config: Config, data: D) -> Result<Self, Error> {
+        let lines = Self::memory_lines(&config, &data)?;
         let memory = bytemuck::try_zeroed_slice_box(lines)
             .map_err(|()| Error::environment(format!("no memory for {lines} × 64 bytes")))?;
-        Self::in_memory(config, images, memory)
+        Self::in_memory(config, data, memory)
     }
 }
 
-impl<'a, M: AsRef<[Line]> + AsMut<[Line]>> Trainer<'a, M> {
-    /// The lines of 64 bytes that [`Trainer::in_memory`] needs; `images` is the whole set, held-out images included.
+impl<D: AsImages, M: AsRef<[Line]> + AsMut<[Line]>> Trainer<D, M> {
+    /// The lines of 64 bytes that [`Trainer::in_memory`] needs.
     ///
     /// # Errors
     /// As [`Trainer::in_memory`].
-    pub fn memory_lines(config: &Config, images: Images<'_>) -> Result<usize, Error> {
-        arena_lines(&Sizes::of(config, images)?)
+    pub fn memory_lines(config: &Config, data: &D) -> Result<usize, Error> {
+        arena_lines(&Sizes::of(config, data.as_images())?)
     }
 
     /// A run at step 0 in the caller's memory, on the fastest backend. The first `config.validation` images are left
@@ -153,22 +152,21 @@ impl<'a, M: AsRef<[Line]> + AsMut<[Line]>> Trainer<'a, M> {
     /// [`Error::Usage`] for a setting out of range, [`Error::Input`] if there are too few images or labels are missing,
     /// [`Error::Environment`] if `memory` is too short, or this thread's floating-point unit is in another mode than the
     /// default.
-    pub fn in_memory(config: Config, images: Images<'a>, mut memory: M) -> Result<Self, Error> {
+    pub fn in_memory(config: Config, data: D, mut memory: M) -> Result<Self, Error> {
         float_mode::check()?;
-        let sizes = Sizes::of(&config, images)?;
+        let sizes = Sizes::of(&config, data.as_images())?;
         let lines = arena_lines(&sizes)?;
         if memory.as_mut().len() < lines || memory.as_ref().len() < lines {
             return Err(Error::environment("the arena is shorter than memory_lines"));
         }
         Layout::new(&sizes).initialise(memory.as_mut(), config.seed);
-        let images = images.skip(config.validation);
         Ok(Trainer {
             config,
             isa: Isa::best(),
             zeros: None,
             owners: sizes.useful_owners(),
             sizes,
-            images,
+            data,
             epoch: Epoch::default(),
             step: 0,
             condition: Condition::Good,
@@ -245,7 +243,7 @@ impl<'a, M: AsRef<[Line]> + AsMut<[Line]>> Trainer<'a, M> {
         let (meeting, diverged) = (Meeting::new(n), AtomicBool::new(false));
         let run = Common {
             config: &self.config,
-            images: self.images,
+            images: self.data.as_images().skip(self.config.validation),
             ops: Ops { isa: self.isa, zeros: self.zeros(), watch },
             meeting: &meeting,
             diverged: &diverged,
@@ -304,26 +302,30 @@ impl<'a, M: AsRef<[Line]> + AsMut<[Line]>> Trainer<'a, M> {
         class: Option<usize>,
         out: &mut [u8],
     ) -> Result<(), Error> {
+        let wanted = Wanted { noise: Noise::Seed(seed), first, class, classes: self.sizes.classes };
+        self.make(team, wanted, out)
+    }
+
+    /// Generates the images of the caller's own noise: `z` has as many values for each as the setting `latent_size` says, from
+    /// \[−1, 1) where it should be as in training. Otherwise as [`Trainer::sample_class`], whose image i is the one of
+    /// [`sample_noise`](crate::rng::sample_noise) of its seed and i.
+    ///
+    /// # Errors
+    /// As [`Trainer::sample_class`]; [`Error::Usage`] if `z` is of another number of images, or a value is beyond ±2²⁰.
+    pub fn generate(
+        &mut self,
+        team: &impl Team,
+        z: &[f32],
+        class: Option<usize>,
+        out: &mut [u8],
+    ) -> Result<(), Error> {
+        let wanted = Wanted { noise: Noise::Given(z), first: 0, class, classes: self.sizes.classes };
+        self.make(team, wanted, out)
+    }
+
+    fn make(&mut self, team: &impl Team, wanted: Wanted<'_>, out: &mut [u8]) -> Result<(), Error> {
         self.check()?;
-        let sizes = &self.sizes;
-        if !out.len().is_multiple_of(sizes.pixels) {
-            return Err(Error::usage("out", "expected a whole number of images"));
-        }
-        let layout = Layout::new(sizes);
-        let own = OwnLayout::new(sizes, sizes.pixels, sizes.discriminator_inputs());
-        let part = if sizes.averaged { Part::Average } else { Part::Parameter };
-        let ops = Ops { isa: self.isa, zeros: Zeros::LeftOut, watch: None };
-        let (shared, memory) = self.memory.as_mut().split_at_mut(layout.own);
-        let (mut shared, mut memory) = (Carver::new(shared), Carver::new(memory));
-        let [w1, b1, w2_t, b2] =
-            core::array::from_fn(|i| shared.mat::<f32>(layout.tensors[i][part as usize]));
-        let mut w2 = memory.mat(own.w2);
-        self.isa.run(Transpose { from: w2_t.view(), to: w2.reborrow() });
-        let weights = Weights { w1: w1.view(), b1: b1.row(0), w2: w2.view(), b2: b2.row(0) };
-        let (z, h, y) = (shared.mat(layout.z), shared.mat(layout.h), memory.mat(own.dy));
-        let room = Room { z, h, y, terms: memory.lists(own.by_unit) };
-        let wanted = Wanted { seed, first, class, classes: self.sizes.classes };
-        generator::sample(team, &ops, weights, room, wanted, out)
+        sampler::from_arena(&self.sizes, self.isa, self.memory.as_mut(), team, wanted, out)
     }
 
     /// Shares steps out among so many workers at most, however little each then has to do, as long as it has three cache
@@ -348,7 +350,7 @@ impl<'a, M: AsRef<[Line]> + AsMut<[Line]>> Trainer<'a, M> {
 }
 
 /// What can be read.
-impl<'a, M: AsRef<[Line]>> Trainer<'a, M> {
+impl<D: AsImages, M: AsRef<[Line]>> Trainer<D, M> {
     /// The settings.
     pub fn config(&self) -> &Config {
         &self.config
@@ -379,8 +381,12 @@ impl<'a, M: AsRef<[Line]>> Trainer<'a, M> {
         self.owners.min(workers).max(1)
     }
     /// The images that it trains on, without those held out.
-    pub fn images(&self) -> Images<'a> {
-        self.images
+    pub fn images(&self) -> Images<'_> {
+        self.data.as_images().skip(self.config.validation)
+    }
+    /// What has the images, those held out included.
+    pub fn data(&self) -> &D {
+        &self.data
     }
 
     /// The digest of the state: SHA-256 of its canonical form, see [`Trainer::state_bytes`], without the average.

@@ -4,9 +4,10 @@ use crate::config::MAX_SIZE;
 use crate::error::Error;
 use crate::kernels::Isa;
 use crate::kernels::tiles::Line;
-use crate::model::generator::{self, Room, Wanted, Weights};
+use crate::kernels::transpose::Transpose;
+use crate::model::generator::{self, Noise, Room, Wanted, Weights};
 use crate::model::layers::{Ops, Zeros};
-use crate::model::layout::{SamplerLayout, arena_lines};
+use crate::model::layout::{Layout, OwnLayout, SamplerLayout, arena_lines};
 use crate::model::places::Carver;
 use crate::model::sizes::Sizes;
 use crate::model::tensor::{Part, Tensor};
@@ -155,6 +156,26 @@ impl<M: AsMut<[Line]>> Sampler<M> {
         class: Option<usize>,
         out: &mut [u8],
     ) -> Result<(), Error> {
+        let wanted = Wanted { noise: Noise::Seed(seed), first, class, classes: self.sizes.classes };
+        self.make(team, wanted, out)
+    }
+
+    /// As [`Trainer::generate`](crate::Trainer::generate).
+    ///
+    /// # Errors
+    /// As [`Sampler::sample_class`]; [`Error::Usage`] if `z` is of another number of images, or a value is beyond ±2²⁰.
+    pub fn generate(
+        &mut self,
+        team: &impl Team,
+        z: &[f32],
+        class: Option<usize>,
+        out: &mut [u8],
+    ) -> Result<(), Error> {
+        let wanted = Wanted { noise: Noise::Given(z), first: 0, class, classes: self.sizes.classes };
+        self.make(team, wanted, out)
+    }
+
+    fn make(&mut self, team: &impl Team, wanted: Wanted<'_>, out: &mut [u8]) -> Result<(), Error> {
         if !out.len().is_multiple_of(self.sizes.pixels) {
             return Err(Error::usage("out", "expected a whole number of images"));
         }
@@ -165,7 +186,32 @@ impl<M: AsMut<[Line]>> Sampler<M> {
         let weights = Weights { w1: w1.view(), b1: b1.row(0), w2: w2.view(), b2: b2.row(0) };
         let room = Room { z, h, y, terms: carve.lists(layout.by_unit) };
         let ops = Ops { isa: self.isa, zeros: Zeros::LeftOut, watch: None };
-        let wanted = Wanted { seed, first, class, classes: self.sizes.classes };
         generator::sample(team, &ops, weights, room, wanted, out)
     }
+}
+
+/// Makes images in the arena of a trainer: of the average of its parameters, if there is one.
+pub(super) fn from_arena(
+    sizes: &Sizes,
+    isa: Isa,
+    memory: &mut [Line],
+    team: &impl Team,
+    wanted: Wanted<'_>,
+    out: &mut [u8],
+) -> Result<(), Error> {
+    if !out.len().is_multiple_of(sizes.pixels) {
+        return Err(Error::usage("out", "expected a whole number of images"));
+    }
+    let layout = Layout::new(sizes);
+    let own = OwnLayout::new(sizes, sizes.pixels, sizes.discriminator_inputs());
+    let part = if sizes.averaged { Part::Average } else { Part::Parameter };
+    let (shared, memory) = memory.split_at_mut(layout.own);
+    let (mut shared, mut memory) = (Carver::new(shared), Carver::new(memory));
+    let [w1, b1, w2_t, b2] = core::array::from_fn(|i| shared.mat::<f32>(layout.tensors[i][part as usize]));
+    let mut w2 = memory.mat(own.w2);
+    isa.run(Transpose { from: w2_t.view(), to: w2.reborrow() });
+    let weights = Weights { w1: w1.view(), b1: b1.row(0), w2: w2.view(), b2: b2.row(0) };
+    let (z, h, y) = (shared.mat(layout.z), shared.mat(layout.h), memory.mat(own.dy));
+    let room = Room { z, h, y, terms: memory.lists(own.by_unit) };
+    generator::sample(team, &Ops { isa, zeros: Zeros::LeftOut, watch: None }, weights, room, wanted, out)
 }
