@@ -36,6 +36,15 @@ pub fn filled(bytes: usize, value: u8, what: &str) -> Result<Vec<u8>, Error> {
     Ok(room)
 }
 
+/// So many zeros of a type that has them.
+///
+/// # Errors
+/// [`Error::Environment`] if this process cannot have them.
+pub fn zeroed<T: bytemuck::Zeroable>(count: usize) -> Result<Box<[T]>, Error> {
+    bytemuck::try_zeroed_slice_box(count)
+        .map_err(|()| Error::environment(format!("no memory for {count} × {} bytes", size_of::<T>())))
+}
+
 /// The bytes that a process can still have, where the operating system says it: on Linux.
 pub fn available_bytes() -> Option<u64> {
     let text = read_to_string("/proc/meminfo").ok()?;

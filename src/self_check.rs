@@ -1,5 +1,7 @@
 //! What each function and kernel of the engine makes of fixed inputs, as a digest, to be compared with the published one.
 
+use std::ops::ControlFlow;
+
 use sha2::{Digest as _, Sha256};
 
 use crate::kernels::cases::{ENTRIES, Entry, Operand, Role, Shape, Values, Written};
@@ -7,7 +9,7 @@ use crate::kernels::gemm::{Left, Product, Start};
 use crate::kernels::reference;
 use crate::kernels::tiles::{Mat, MatMut};
 use crate::rng::{Purpose, Stream};
-use crate::{Digest, Isa};
+use crate::{Digest, Error, Isa, Serial, Trainer, golden};
 
 /// Name and digest of everything that a backend computes, in the order from the smallest to the largest.
 pub fn kernels(isa: Isa) -> impl Iterator<Item = (&'static str, Digest)> {
@@ -122,6 +124,32 @@ fn triple(i: u64) -> [f32; 3] {
     }
 }
 
+/// Whether one backend computes here what was published: each kernel, and the small networks, on the calling thread. It takes about
+/// a second.
+///
+/// # Errors
+/// [`Error::Mismatch`] naming the first thing that differs.
+pub fn check(isa: Isa) -> Result<(), Error> {
+    let compare = |what: &str, is: Digest, expected: Option<Digest>| match expected {
+        Some(expected) if is == expected => Ok(()),
+        _ => Err(Error::mismatch(format!("{}: {what}: {is} is not the published digest", isa.name()))),
+    };
+    for (name, digest) in kernels(isa).chain(scalars()) {
+        compare(name, digest, golden::kernel(name))?;
+    }
+    for case in &golden::SMALL_NETS {
+        let [mut pixels, mut labels] = case.bytes().map(|bytes| vec![0; bytes]);
+        let mut trainer = Trainer::new(case.config.clone(), case.images(&mut pixels, &mut labels)?)?;
+        trainer.set_isa(isa);
+        for &(step, expected) in case.digests {
+            let left = step - trainer.steps_done();
+            trainer.run(&Serial, left, |_| ControlFlow::Continue(()))?;
+            compare(case.name, trainer.digest()?, Some(expected))?;
+        }
+    }
+    Ok(())
+}
+
 /// How many triples the instruction of `isa` and the emulation were compared on; an error says which one differs.
 pub fn compare_fma(isa: Isa) -> Result<usize, String> {
     /// A tile of this many by this many triples at a time: x by row, y by column.
@@ -155,7 +183,6 @@ pub fn compare_fma(isa: Isa) -> Result<usize, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::golden;
 
     #[test]
     fn every_kernel_on_every_backend_is_as_published() {
@@ -166,5 +193,10 @@ mod tests {
             .map(|(isa, (name, digest))| format!("{isa}: {name}: {digest}\n"))
             .collect();
         assert!(wrong.is_empty(), "{}", wrong.concat());
+    }
+
+    #[test]
+    fn the_best_backend_is_checked_as_good() {
+        check(Isa::best()).unwrap();
     }
 }

@@ -12,6 +12,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::fmt::Display;
 use std::ops::Range;
 
 use safetensors::SafeTensors;
@@ -269,6 +270,30 @@ impl Checkpoint {
         let data_digest =
             digest("data_digest").ok_or_else(|| bad("data_digest: missing or malformed".to_string()))?;
         Ok(Checkpoint { step, config, data_digest, digests, height, width, classes, state })
+    }
+
+    /// Goes on from it with `trainer`, whose data have the digest `data`: its next steps are those of the saved run.
+    ///
+    /// # Errors
+    /// [`Error::Input`] if settings or data are not those of the saved run; nothing is changed then.
+    pub fn resume<D: AsImages, M: AsRef<[Line]> + AsMut<[Line]>>(
+        &self,
+        trainer: &mut Trainer<D, M>,
+        data: Digest,
+    ) -> Result<(), Error> {
+        let differs = |name: &str, is: &dyn Display, wanted: &dyn Display| {
+            let problem = format!("{name} is {is} in this state, not {wanted}: it cannot go on");
+            Err(Error::input("checkpoint", problem))
+        };
+        for ((name, is), (_, wanted)) in self.config.pairs().zip(trainer.config().pairs()) {
+            if is != wanted {
+                return differs(name, &is, &wanted);
+            }
+        }
+        if self.data_digest != data {
+            return differs("data_digest", &self.data_digest, &data);
+        }
+        trainer.load(&self.state)
     }
 
     /// The generator's tensors in canonical order, the values of each as little-endian f32s, row-major: the average, if there is one,

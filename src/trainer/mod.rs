@@ -83,6 +83,8 @@ use crate::error::Error;
 use crate::kernels::Isa;
 use crate::kernels::float_mode;
 use crate::kernels::tiles::{Line, Mat};
+#[cfg(feature = "std")]
+use crate::memory;
 use crate::model::generator::{Noise, Wanted};
 use crate::model::layers::Ops;
 pub use crate::model::layers::Zeros;
@@ -130,9 +132,7 @@ impl<D: AsImages> Trainer<D, Box<[Line]>> {
     /// As [`Trainer::in_memory`].
     pub fn new(config: Config, data: D) -> Result<Self, Error> {
         let lines = Self::memory_lines(&config, &data)?;
-        let memory = bytemuck::try_zeroed_slice_box(lines)
-            .map_err(|()| Error::environment(format!("no memory for {lines} × 64 bytes")))?;
-        Self::in_memory(config, data, memory)
+        Self::in_memory(config, data, memory::zeroed(lines)?)
     }
 }
 

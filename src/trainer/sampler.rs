@@ -5,6 +5,8 @@ use crate::error::Error;
 use crate::kernels::Isa;
 use crate::kernels::tiles::Line;
 use crate::kernels::transpose::Transpose;
+#[cfg(feature = "std")]
+use crate::memory;
 use crate::model::generator::{self, Noise, Room, Wanted, Weights};
 use crate::model::layers::{Ops, Zeros};
 use crate::model::layout::{Layout, OwnLayout, SamplerLayout, arena_lines};
@@ -70,9 +72,7 @@ impl Sampler<Box<[Line]>> {
     /// As [`Sampler::in_memory`].
     pub fn new(shape: GeneratorShape) -> Result<Self, Error> {
         let lines = Self::memory_lines(shape)?;
-        let memory = bytemuck::try_zeroed_slice_box(lines)
-            .map_err(|()| Error::environment(format!("no memory for {lines} × 64 bytes")))?;
-        Self::in_memory(shape, memory)
+        Self::in_memory(shape, memory::zeroed(lines)?)
     }
 }
 

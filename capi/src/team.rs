@@ -1,0 +1,111 @@
+//! Threads: the library's own, or the caller's.
+
+use std::ffi::c_void;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
+
+use duel::parallel::MOST_WORKERS;
+use duel::{Error, Rayon, Serial, Team};
+
+/// A piece of work: the caller's threads call it with `job`, each with another number of a worker.
+pub type duel_work = unsafe extern "C" fn(job: *mut c_void, worker: usize);
+
+/// Threads of the caller's.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct duel_team {
+    /// How many threads there are, 1 or more.
+    pub workers: usize,
+    /// Calls `work(job, w)` once for each w from 0 to `workers` − 1, at most as many as there are, all at the same time and each on
+    /// another thread (one of them may be the calling one), and returns when all calls have returned. They wait for each other: if
+    /// one does not start, all give up after 10 seconds, and the run ends with DUEL_ENVIRONMENT before it has begun.
+    pub run:
+        Option<unsafe extern "C" fn(host: *mut c_void, workers: usize, work: duel_work, job: *mut c_void)>,
+    /// Handed to `run`. It is used on whatever thread calls the library.
+    pub host: *mut c_void,
+}
+
+/// Whose threads do the work.
+pub(crate) enum Threads {
+    Calling,
+    Pool(rayon::ThreadPool),
+    Host(HostTeam),
+}
+
+/// A checked [`duel_team`].
+#[derive(Clone, Copy)]
+pub(crate) struct HostTeam {
+    workers: usize,
+    run: unsafe extern "C" fn(*mut c_void, usize, duel_work, *mut c_void),
+    host: *mut c_void,
+}
+
+impl Threads {
+    /// So many of the library's own; 0: as many as this process may use.
+    pub(crate) fn of(count: usize) -> Result<Threads, Error> {
+        let available = || std::thread::available_parallelism().map_or(1, usize::from);
+        let count = if count == 0 { available() } else { count }.min(MOST_WORKERS);
+        if count == 1 {
+            return Ok(Threads::Calling);
+        }
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(count)
+            .thread_name(|w| format!("duel {w}"))
+            .build()
+            .map_err(|error| Error::environment(format!("no {count} threads: {error}")))?;
+        Ok(Threads::Pool(pool))
+    }
+
+    pub(crate) fn host(team: &duel_team) -> Result<Threads, Error> {
+        let run = team.run.ok_or(Error::usage("team", "its function is null"))?;
+        if team.workers == 0 {
+            return Err(Error::usage("team", "has no workers, expected 1 or more"));
+        }
+        Ok(Threads::Host(HostTeam { workers: team.workers, run, host: team.host }))
+    }
+}
+
+impl Team for Threads {
+    fn workers(&self) -> usize {
+        match self {
+            Threads::Calling => 1,
+            Threads::Pool(pool) => pool.current_num_threads(),
+            Threads::Host(team) => team.workers,
+        }
+    }
+
+    fn run<W: Send>(&self, workers: &mut [W], work: impl Fn(&mut W) + Sync) {
+        match self {
+            Threads::Calling => Serial.run(workers, work),
+            Threads::Pool(pool) => pool.install(|| Rayon.run(workers, &work)),
+            Threads::Host(team) => team.share_out(workers, &work),
+        }
+    }
+}
+
+/// Work on its way through the caller's threads.
+struct Job<'a, W, F> {
+    /// Each is taken once, whatever the caller's threads do.
+    workers: Vec<Mutex<Option<&'a mut W>>>,
+    work: &'a F,
+}
+
+impl HostTeam {
+    fn share_out<W: Send, F: Fn(&mut W) + Sync>(&self, workers: &mut [W], work: &F) {
+        unsafe extern "C" fn one<W: Send, F: Fn(&mut W) + Sync>(job: *mut c_void, worker: usize) {
+            // SAFETY: it is the job below, which lives until `run` has returned, and the caller's threads have by then.
+            let job = unsafe { &*job.cast::<Job<'_, W, F>>() };
+            let Some(place) = job.workers.get(worker) else { return };
+            if let Some(worker) = place.lock().ok().and_then(|mut place| place.take()) {
+                // The engine finds out that one has panicked, and says so.
+                let _ = catch_unwind(AssertUnwindSafe(|| (job.work)(worker)));
+            }
+        }
+        let workers: Vec<_> = workers.iter_mut().map(|worker| Mutex::new(Some(worker))).collect();
+        let count = workers.len();
+        let job = Job { workers, work };
+        let at = (&raw const job).cast_mut().cast();
+        // SAFETY: the caller has promised what the documentation of `duel_team` asks for.
+        unsafe { (self.run)(self.host, count, one::<W, F>, at) }
+    }
+}
