@@ -3,7 +3,7 @@
 use std::ffi::c_char;
 use std::sync::Arc;
 
-use duel::Dataset;
+use duel::{Dataset, Images};
 
 use crate::arguments::{path, text_out, values};
 use crate::code::{duel_code, guard};
@@ -67,6 +67,8 @@ pub unsafe extern "C" fn duel_data_copy(
         let bytes = count.checked_mul(height).and_then(|rows| rows.checked_mul(width));
         // SAFETY: the caller's promise.
         let pixels = unsafe { values(pixels, bytes.unwrap_or(usize::MAX), "pixels") }?;
+        // Sizes before anything is read.
+        Images::new(pixels, height, width)?;
         let labels = match labels.is_null() {
             true => None,
             // SAFETY: the caller's promise.

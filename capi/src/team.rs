@@ -3,6 +3,7 @@
 use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
+use std::thread::JoinHandle;
 
 use duel::parallel::MOST_WORKERS;
 use duel::{Error, Rayon, Serial, Team};
@@ -28,8 +29,46 @@ pub struct duel_team {
 /// Whose threads do the work.
 pub(crate) enum Threads {
     Calling,
-    Pool(rayon::ThreadPool),
+    Pool(Pool),
     Host(HostTeam),
+}
+
+/// A pool whose threads have ended when it is dropped: the program may unload the library then.
+pub(crate) struct Pool {
+    /// None while it is dropped.
+    pool: Option<rayon::ThreadPool>,
+    handles: Vec<JoinHandle<()>>,
+}
+
+impl Pool {
+    fn new(threads: usize) -> Result<Pool, Error> {
+        let mut handles = Vec::new();
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).spawn_handler(|thread| {
+            let named = std::thread::Builder::new().name(format!("duel {}", thread.index()));
+            handles.push(named.spawn(|| thread.run())?);
+            Ok(())
+        });
+        let pool = pool.build();
+        let pool = pool.map_err(|error| Error::environment(format!("no {threads} threads: {error}")))?;
+        Ok(Pool { pool: Some(pool), handles })
+    }
+
+    fn install<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
+        match &self.pool {
+            Some(pool) => pool.install(work),
+            None => unreachable!("it is being dropped"),
+        }
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        drop(self.pool.take());
+        for handle in self.handles.drain(..) {
+            // One that has panicked has ended, too.
+            let _ = handle.join();
+        }
+    }
 }
 
 /// A checked [`duel_team`].
@@ -48,12 +87,7 @@ impl Threads {
         if count == 1 {
             return Ok(Threads::Calling);
         }
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(count)
-            .thread_name(|w| format!("duel {w}"))
-            .build()
-            .map_err(|error| Error::environment(format!("no {count} threads: {error}")))?;
-        Ok(Threads::Pool(pool))
+        Pool::new(count).map(Threads::Pool)
     }
 
     pub(crate) fn host(team: &duel_team) -> Result<Threads, Error> {
@@ -69,7 +103,7 @@ impl Team for Threads {
     fn workers(&self) -> usize {
         match self {
             Threads::Calling => 1,
-            Threads::Pool(pool) => pool.current_num_threads(),
+            Threads::Pool(pool) => pool.handles.len(),
             Threads::Host(team) => team.workers,
         }
     }

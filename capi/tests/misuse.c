@@ -93,7 +93,10 @@ int main(int argc, char **argv) {
 
     OK(duel_check_version(DUEL_API_VERSION));
     IS(duel_check_version(0), DUEL_ENVIRONMENT, "compiled for 0");
-    OK(duel_verify());
+    /* It takes long in an emulator. */
+    if (argc < 3) {
+        OK(duel_verify());
+    }
     THAT(duel_version()[0] != 0 && duel_bits_version() == 1);
 
     /* Images. */
@@ -106,7 +109,7 @@ int main(int argc, char **argv) {
     IS(duel_data_copy(pixels, 40, 0, 20, NULL, &none), DUEL_INPUT, "images");
     IS(duel_data_copy(pixels, 1, 300, 300, NULL, &none), DUEL_INPUT, "images");
     IS(duel_data_copy(pixels, SIZE_MAX, 20, 20, NULL, &none), DUEL_USAGE, "memory");
-    IS(duel_data_copy(pixels, SIZE_MAX / 4, 1, 1, NULL, &none), DUEL_ENVIRONMENT, "memory");
+    IS(duel_data_copy(pixels, UINT32_MAX + (size_t)1, 1, 1, NULL, &none), DUEL_INPUT, "images");
     IS(duel_data_copy(pixels, 40, 20, 20, NULL, NULL), DUEL_USAGE, "data: is null");
     THAT(none == NULL);
     OK(duel_data_copy(pixels, 40, 20, 20, NULL, &data));
@@ -143,6 +146,8 @@ int main(int argc, char **argv) {
     IS(duel_trainer_set_isa(trainer, "sse9"), DUEL_USAGE, "isa");
     IS(duel_trainer_set_isa(NULL, "wide"), DUEL_USAGE, "trainer: is null");
     OK(duel_trainer_set_isa(trainer, "wide"));
+    IS(duel_trainer_set_threads(trainer, SIZE_MAX), DUEL_OK, "");
+    OK(duel_trainer_set_threads(trainer, 2));
     duel_team team = {2, NULL, NULL};
     IS(duel_trainer_set_team(trainer, NULL), DUEL_USAGE, "team: is null");
     IS(duel_trainer_set_team(trainer, &team), DUEL_USAGE, "null");
@@ -250,7 +255,7 @@ int main(int argc, char **argv) {
     OK(duel_trainer_save(trainer, file));
     IS(duel_trainer_load(trainer, NULL), DUEL_USAGE, "file: is null");
     IS(duel_trainer_load(trainer, "/nowhere/state"), DUEL_IO, "/nowhere");
-    IS(duel_trainer_load(trainer, "/dev/null"), DUEL_INPUT, "safetensors");
+    IS(duel_trainer_load(trainer, "/dev/null"), DUEL_IO, "regular file");
     IS(duel_trainer_load(NULL, file), DUEL_USAGE, "trainer: is null");
     OK(duel_trainer_load(trainer, file));
     OK(duel_trainer_new(data, SMALL " seed=7", NULL, 0, &second));
@@ -263,12 +268,13 @@ int main(int argc, char **argv) {
     IS(duel_trainer_export_c(NULL, other, 0), DUEL_USAGE, "trainer: is null");
     IS(duel_trainer_export_c(trainer, "/nowhere/g.c", 0), DUEL_IO, "/nowhere");
     OK(duel_trainer_export_c(trainer, other, 0));
+    IS(duel_trainer_load(trainer, other), DUEL_INPUT, "safetensors");
 
     /* Samplers. */
     IS(duel_sampler_open(NULL, 0, &sampler), DUEL_USAGE, "file: is null");
     IS(duel_sampler_open("/nowhere", 0, &sampler), DUEL_IO, "/nowhere");
     IS(duel_sampler_open(other, 0, &sampler), DUEL_INPUT, "safetensors");
-    IS(duel_sampler_open(folder, 0, &sampler), DUEL_INPUT, "checkpoint");
+    IS(duel_sampler_open(folder, 0, &sampler), DUEL_IO, "checkpoints");
     IS(duel_sampler_open(file, 0, NULL), DUEL_USAGE, "sampler: is null");
     THAT(sampler == NULL);
     OK(duel_sampler_open(file, 0, &sampler));

@@ -67,10 +67,13 @@ fn a_program_in_c_comes_to_the_published_digests() {
     let said = ends_well(Command::new(&program).arg(&picture));
     assert!(said.contains("sha256:702b9ee2"), "{said}");
     is_pgm(&picture, 168);
-    let said = ends_well(Command::new(&program).arg(&picture).arg(own("../data")));
+    let said = ends_well(Command::new(&program).arg(&picture).arg("1000").arg(own("../data")));
     assert!(said.contains("sha256:8b64b24b"), "{said}");
     is_pgm(&picture, 168);
-    let nowhere = Command::new(&program).arg(&picture).arg("/nowhere").output().unwrap();
+    let nowhere = Command::new(&program)
+        .args([picture.as_os_str(), "3".as_ref(), "/nowhere".as_ref()])
+        .output()
+        .unwrap();
     assert_eq!(nowhere.status.code(), Some(4));
     assert!(String::from_utf8_lossy(&nowhere.stderr).starts_with("duel: /nowhere"));
 }
@@ -105,8 +108,8 @@ fn no_program_has_an_error_in_memory() {
         ends_well(Command::new("valgrind").args(flags).arg(program).args(arguments));
     };
     let folder = folder("valgrind");
-    check(&compiled("tests/misuse.c", "-std=c99", &folder), &[&folder]);
+    check(&compiled("tests/misuse.c", "-std=c99", &folder), &[&folder, "quick".as_ref()]);
     let picture = folder.join("picture.pgm");
-    check(&compiled("examples/train.c", "-std=c99", &folder), &[&picture]);
-    check(&compiled("examples/own_threads.cpp", "-std=c++17", &folder), &[&picture]);
+    check(&compiled("examples/train.c", "-std=c99", &folder), &[&picture, "3".as_ref()]);
+    check(&compiled("examples/own_threads.cpp", "-std=c++17", &folder), &[&picture, "3".as_ref()]);
 }
