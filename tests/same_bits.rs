@@ -129,7 +129,7 @@ fn images_of_given_noise_are_those_of_the_seed_that_it_is_of() {
     let pixels = images(40, 30);
     let config = Config { batch_size: 12, validation: 0, ..Config::default() };
     let mut trainer = Trainer::new(config, Images::new(&pixels, 5, 6).unwrap()).unwrap();
-    (0..20).for_each(|_| drop(trainer.step(&Serial).unwrap()));
+    trainer.run(&Serial, 20, |_| std::ops::ControlFlow::Continue(())).unwrap();
     let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
     // More than there is room for at a time, and not.
     for count in [0, 1, 2, 13, 300] {
@@ -155,7 +155,7 @@ fn images_of_given_noise_are_those_of_the_seed_that_it_is_of() {
     }
     // The largest that is taken overflows nothing: every pixel is one of a picture.
     z.fill(1_048_576.0);
-    trainer.generate(&Serial, &z, None, &mut vec![0; 60]).unwrap();
+    trainer.generate(&Serial, &z, None, &mut [0; 60]).unwrap();
 }
 
 #[test]

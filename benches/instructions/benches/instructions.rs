@@ -13,7 +13,7 @@ static MNIST: LazyLock<Dataset> = LazyLock::new(|| {
     Dataset::open(&data).expect("MNIST lies in data/")
 });
 
-type Owned = Trainer<Images<'static>, Box<[Line]>>;
+type Owned = Trainer<duel::Images<'static>, Box<[Line]>>;
 
 /// A default run before its first step: valgrind takes seconds for one.
 fn trainer() -> Owned {
