@@ -170,8 +170,8 @@ duel_code duel_sampler_new(const duel_shape *shape,
                            size_t memory_bytes,
                            duel_sampler **sampler);
 
-// Sets a tensor of the generator, row-major: "generator.hidden.weight" [latent + classes, hidden], "generator.hidden.bias",
-// "generator.out.weight" [hidden, pixels] or "generator.out.bias".
+// Sets a tensor of the generator, row-major: "generator.hidden.weight" (latent + classes by hidden), "generator.hidden.bias",
+// "generator.out.weight" (hidden by pixels) or "generator.out.bias".
 //
 // # Safety
 // `sampler` is null or a handle, `name` is null or a text, `from` is null or good for `count` values.
@@ -297,7 +297,7 @@ duel_code duel_trainer_digest(const duel_trainer *trainer,
                               char *text,
                               size_t bytes);
 
-// Writes to probabilities[0] and [1] the discriminator's mean probability of a real image being real, and of a generated one, in the
+// Writes to `probabilities` two values: the discriminator's mean probability of a real image being real, and of a generated one, in the
 // last step that this trainer took.
 //
 // # Safety

@@ -114,8 +114,8 @@ pub unsafe extern "C" fn duel_sampler_new(
     })
 }
 
-/// Sets a tensor of the generator, row-major: "generator.hidden.weight" [latent + classes, hidden], "generator.hidden.bias",
-/// "generator.out.weight" [hidden, pixels] or "generator.out.bias".
+/// Sets a tensor of the generator, row-major: "generator.hidden.weight" (latent + classes by hidden), "generator.hidden.bias",
+/// "generator.out.weight" (hidden by pixels) or "generator.out.bias".
 ///
 /// # Safety
 /// `sampler` is null or a handle, `name` is null or a text, `from` is null or good for `count` values.

@@ -255,7 +255,7 @@ pub unsafe extern "C" fn duel_trainer_digest(
     guard(|| unsafe { text_out(duel_trainer::with(trainer, |run| run.trainer.digest())?, text, bytes) })
 }
 
-/// Writes to probabilities[0] and [1] the discriminator's mean probability of a real image being real, and of a generated one, in the
+/// Writes to `probabilities` two values: the discriminator's mean probability of a real image being real, and of a generated one, in the
 /// last step that this trainer took.
 ///
 /// # Safety
