@@ -147,6 +147,15 @@ FAULTS = {
     "wrong_constant_in_the_vector_kernels": (
         "kernels/math.rs", "v.splat(EXP_TAYLOR[0])", "v.splat(2.0 * EXP_TAYLOR[0])",
         PROGRAM, "wide: exp"),
+    "given_noise_of_the_first_batch_alone": (
+        "model/generator.rs", "&all[batch * rows * latent..][..count * latent]", "&all[..count * latent]",
+        "--test=same_bits", "images_of_given_noise_are_those_of_the_seed_that_it_is_of"),
+    "given_noise_of_the_first_worker_alone": (
+        "model/generator.rs", "Noise::Given(&z[from * latent..to * latent])", "Noise::Given(&z[..(to - from) * latent])",
+        "--test=same_bits", "images_of_given_noise_are_those_of_the_seed_that_it_is_of"),
+    "header_of_images_in_memory_little_endian": (
+        "data/idx.rs", "(size as u32).to_be_bytes()", "(size as u32).to_le_bytes()",
+        "--test=same_bits", "images_from_memory_have_the_digest_of_their_file"),
 }
 
 root = Path(__file__).resolve().parent.parent
