@@ -297,6 +297,12 @@ duel_code duel_trainer_digest(const duel_trainer *trainer,
                               char *text,
                               size_t bytes);
 
+// Writes the digest of the average of the generator's parameters as text; DUEL_USAGE if there is none.
+//
+// # Safety
+// As duel_trainer_digest.
+duel_code duel_trainer_average_digest(const duel_trainer *trainer, char *text, size_t bytes);
+
 // Writes to `probabilities` two values: the discriminator's mean probability of a real image being real, and of a generated one, in the
 // last step that this trainer took.
 //

@@ -255,6 +255,24 @@ pub unsafe extern "C" fn duel_trainer_digest(
     guard(|| unsafe { text_out(duel_trainer::with(trainer, |run| run.trainer.digest())?, text, bytes) })
 }
 
+/// Writes the digest of the average of the generator's parameters as text; DUEL_USAGE if there is none.
+///
+/// # Safety
+/// As duel_trainer_digest.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn duel_trainer_average_digest(
+    trainer: *const duel_trainer,
+    text: *mut c_char,
+    bytes: usize,
+) -> duel_code {
+    let none = || Error::usage("average", "is not kept, expected the setting average=…");
+    // SAFETY: the caller's promise.
+    guard(|| unsafe {
+        let digest = duel_trainer::with(trainer, |run| run.trainer.average_digest())?;
+        text_out(digest.ok_or_else(none)?, text, bytes)
+    })
+}
+
 /// Writes to `probabilities` two values: the discriminator's mean probability of a real image being real, and of a generated one, in the
 /// last step that this trainer took.
 ///

@@ -226,6 +226,18 @@ int main(int argc, char **argv) {
     IS(duel_trainer_tensor(NULL, "discriminator.out.bias", values, 1), DUEL_USAGE, "trainer: is null");
     OK(duel_trainer_tensor(trainer, "discriminator.out.bias.adam_v", values, 1));
 
+    IS(duel_trainer_average_digest(trainer, text, sizeof text), DUEL_USAGE, "average: is not kept");
+    OK(duel_trainer_new(labelled, "average=0.5 labels=true " SMALL, NULL, 0, &second));
+    OK(duel_trainer_average_digest(second, text, sizeof text));
+    IS(duel_trainer_average_digest(second, text, 9), DUEL_USAGE, "bytes");
+    IS(duel_trainer_average_digest(NULL, text, sizeof text), DUEL_USAGE, "trainer: is null");
+    OK(duel_trainer_step(second, NULL));
+    OK(duel_trainer_sample(second, 1, 0, 2, image, sizeof image));
+    IS(duel_trainer_sample(second, 1, 0, 3, image, sizeof image), DUEL_USAGE, "class");
+    OK(duel_trainer_shape(second, &shape));
+    THAT(shape.classes == 3 && shape.latent == 100 && shape.height == 20);
+    OK(duel_trainer_free(second));
+
     /* States. */
     IS(duel_trainer_state_bytes(trainer, NULL), DUEL_USAGE, "bytes: is null");
     IS(duel_trainer_state_bytes(NULL, &bytes), DUEL_USAGE, "trainer: is null");
