@@ -129,3 +129,25 @@ fn values_beyond_the_bounds_are_refused_even_with_a_valid_digest() {
         assert!(error.exit_code() == 3 && error.to_string().contains("no step leaves behind"), "{error}");
     }
 }
+
+#[test]
+fn a_trainer_goes_on_from_a_checkpoint_of_its_own_settings_and_data_alone() {
+    let pixels: Vec<u8> = (0..60).map(|i| (i * 37 % 256) as u8).collect();
+    let small = Config { batch_size: 4, validation: 0, ..Config::default() };
+    let trainer =
+        |config: &Config| Trainer::new(config.clone(), Images::new(&pixels, 2, 3).unwrap()).unwrap();
+    let (mut straight, mut second, data) = (trainer(&small), trainer(&small), Digest([7; 32]));
+    straight.step(&Serial).unwrap();
+    let checkpoint = Checkpoint::of(&straight, data).unwrap();
+    straight.step(&Serial).unwrap();
+    checkpoint.resume(&mut second, data).unwrap();
+    assert_eq!(second.steps_done(), 1);
+    second.step(&Serial).unwrap();
+    assert_eq!(second.digest().unwrap(), straight.digest().unwrap());
+    let before = second.digest().unwrap();
+    let error = checkpoint.resume(&mut second, Digest([8; 32])).unwrap_err();
+    assert!(error.exit_code() == 3 && error.to_string().contains("data_digest"), "{error}");
+    let error = checkpoint.resume(&mut trainer(&Config { seed: 7, ..small.clone() }), data).unwrap_err();
+    assert!(error.exit_code() == 3 && error.to_string().contains("seed is 42"), "{error}");
+    assert_eq!(second.digest().unwrap(), before);
+}

@@ -1,13 +1,31 @@
 from os import PathLike
-from typing import Any, Callable, Dict, Optional, Tuple, Union
+from typing import Any, Callable, Dict, Optional, Tuple, Union, final
 
 import numpy as np
 from numpy.typing import NDArray
 
-Path = Union[str, "PathLike[str]"]
-Images = Union[Path, NDArray[np.uint8]]
-Labels = Union[bool, NDArray[np.uint8], None]
-Callback = Optional[Callable[["Stats"], Any]]
+_Path = Union[str, "PathLike[str]"]
+_Images = Union[_Path, NDArray[np.uint8]]
+_Labels = Union[bool, NDArray[np.uint8], None]
+_Callback = Optional[Callable[["Stats"], Any]]
+
+__all__ = [
+    "BITS_VERSION",
+    "DivergedError",
+    "Error",
+    "FileError",
+    "Generator",
+    "InputError",
+    "MachineError",
+    "MismatchError",
+    "Stats",
+    "Trainer",
+    "UsageError",
+    "__version__",
+    "noise",
+    "train",
+    "verify",
+]
 
 BITS_VERSION: int
 __version__: str
@@ -20,6 +38,7 @@ class DivergedError(Error, ArithmeticError): ...
 class MachineError(Error, RuntimeError): ...
 class MismatchError(Error, RuntimeError): ...
 
+@final
 class Stats:
     @property
     def step(self) -> int: ...
@@ -28,16 +47,17 @@ class Stats:
     @property
     def discriminator_loss(self) -> float: ...
 
+@final
 class Trainer:
-    def __init__(
-        self,
-        images: Images,
+    def __new__(
+        cls,
+        images: _Images,
         *,
-        labels: Labels = None,
+        labels: _Labels = None,
         threads: int = 0,
         isa: Optional[str] = None,
-        **settings: Any,
-    ) -> None: ...
+        **given: Any,
+    ) -> "Trainer": ...
     @property
     def steps_done(self) -> int: ...
     @property
@@ -47,7 +67,7 @@ class Trainer:
     @property
     def data_digest(self) -> str: ...
     def step(self) -> Stats: ...
-    def run(self, steps: int, callback: Callback = None) -> None: ...
+    def run(self, steps: int, callback: _Callback = None) -> None: ...
     def digest(self) -> str: ...
     def average_digest(self) -> Optional[str]: ...
     def mean_probabilities(self) -> Tuple[float, float]: ...
@@ -58,12 +78,13 @@ class Trainer:
     def tensors(self) -> Dict[str, NDArray[np.float32]]: ...
     def state(self) -> bytes: ...
     def load_state(self, state: bytes) -> None: ...
-    def save(self, path: Path) -> None: ...
-    def load(self, path: Path) -> None: ...
-    def export_c(self, path: Path, raw: bool = False) -> None: ...
+    def save(self, path: _Path) -> None: ...
+    def load(self, path: _Path) -> None: ...
+    def export_c(self, path: _Path, raw: bool = False) -> None: ...
 
+@final
 class Generator:
-    def __init__(self, path: Path, raw: bool = False, *, threads: int = 1) -> None: ...
+    def __new__(cls, path: _Path, raw: bool = False, *, threads: int = 1) -> "Generator": ...
     @property
     def latent(self) -> int: ...
     @property
@@ -78,12 +99,12 @@ class Generator:
 def noise(count: int, latent: int = 100, *, seed: int = 42, first: int = 0) -> NDArray[np.float32]: ...
 def verify(isa: Optional[str] = None) -> None: ...
 def train(
-    images: Images,
+    images: _Images,
     seed: int = 42,
     steps: int = 70_000,
-    callback: Callback = None,
+    callback: _Callback = None,
     *,
-    labels: Labels = None,
+    labels: _Labels = None,
     threads: int = 0,
     isa: Optional[str] = None,
     **settings: Any,
