@@ -324,7 +324,7 @@ duel_code duel_trainer_sample(duel_trainer *trainer,
                               uint8_t *pixels,
                               size_t bytes);
 
-// As duel_trainer_sample, of the caller's own noise: `z` has `values` numbers, as many for each image as the shape's latent says,
+// As duel_trainer_sample, of the caller's own noise: `z` has `count` numbers, as many for each image as the shape's latent says,
 // from −1 to 1 as in training.
 //
 // # Safety

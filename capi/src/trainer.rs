@@ -317,7 +317,7 @@ pub unsafe extern "C" fn duel_trainer_sample(
     })
 }
 
-/// As duel_trainer_sample, of the caller's own noise: `z` has `values` numbers, as many for each image as the shape's latent says,
+/// As duel_trainer_sample, of the caller's own noise: `z` has `count` numbers, as many for each image as the shape's latent says,
 /// from −1 to 1 as in training.
 ///
 /// # Safety
