@@ -321,7 +321,7 @@ pub const REAL_SHAPE: Case = Case {
 };
 
 /// What each function and kernel makes of the fixed inputs of `duel verify`: name and digest.
-pub const KERNELS: [(&str, Digest); 23] = [
+pub const KERNELS: [(&str, Digest); 24] = [
     ("emulated fma", digest("sha256:84188dd9f9bc4eb2cb516259e0c34c972020c2ffb6e9592682141d5e02539409")),
     ("ln", digest("sha256:430cfea866ae373479d1ab6c8251cb6b2675a1889a53d451fd518c49de0b56e8")),
     ("exp", digest("sha256:7feca2b5837b2e8fdc9051a3f30323fc595082945f4ec764b8b8760313c41920")),
@@ -345,6 +345,7 @@ pub const KERNELS: [(&str, Digest); 23] = [
     ("adam", digest("sha256:24ffc8e8819a8b61e4be85ce1fea39fd2e0a29fa3e86c421f450783dac403231")),
     ("average", digest("sha256:1effb45a20cd2b5f345c1e0e35a677e33500adcc5d73d05b324d0eaf1bb56da0")),
     ("image", digest("sha256:097a1715dd7776989dc3720826c0ef4a50d2a05d1a7780bfbf45994a0854fac7")),
+    ("bytes", digest("sha256:c6aa478dc3db522999afbc41d6dfd09c3c42e54b19cd02ffd9ad4bfd8c298311")),
 ];
 
 /// The published digest of a function or kernel.

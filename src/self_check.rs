@@ -38,7 +38,7 @@ fn inputs(entry: &Entry) -> Vec<(Shape, usize)> {
     const SHAPES: [(usize, usize); 4] = [(7, 37), (66, 130), (1, 8), (13, 257)];
     let terms: &[usize] = if entry.terms { &[1, 40, 300] } else { &[0] };
     let shapes = match entry.name {
-        "exp" | "sigmoid" | "output sigmoid" | "softplus" => {
+        "exp" | "sigmoid" | "output sigmoid" | "softplus" | "bytes" => {
             vec![Shape { rows: 1, cols: arguments().count(), terms: 0 }]
         }
         "cross entropy" => vec![Shape { rows: 1_000, cols: 1_000, terms: 0 }],

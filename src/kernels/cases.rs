@@ -5,7 +5,7 @@
 use super::adam::{AdamStep, AverageStep};
 use super::dense::{
     ColumnSums, CrossEntropy, Expand, HiddenActivation, HiddenBackward, LogitBackward, Logits,
-    PixelActivation, PixelBackward,
+    PixelActivation, PixelBackward, Quantize,
 };
 use super::gemm::{Left, Product, Start};
 use super::isa::Isa;
@@ -241,7 +241,7 @@ const fn product(name: &'static str, variants: usize, make: Make) -> Entry {
 }
 
 /// All of them, from the smallest part to the largest.
-pub static ENTRIES: [Entry; 21] = [
+pub static ENTRIES: [Entry; 22] = [
     entry("exp", 1, |shape, _, values| function(Function::Exp, shape, values)),
     entry("sigmoid", 1, |shape, _, values| function(Function::Sigmoid, shape, values)),
     entry("output sigmoid", 1, |shape, _, values| function(Function::OutputSigmoid, shape, values)),
@@ -288,6 +288,7 @@ pub static ENTRIES: [Entry; 21] = [
         each(shape, values, |isa, average, p, _| isa.run(AverageStep { average, p, share: 1.0 - 0.999 }))
     }),
     entry("image", 1, |shape, _, values| image(shape, values)),
+    entry("bytes", 1, |shape, _, values| bytes(shape, values)),
 ];
 
 /// The entry called `name`.
@@ -417,5 +418,14 @@ fn image(shape: Shape, values: &mut dyn Values) -> Case {
     Case::new(vec![values.matrix(Role::Result, 1, shape.cols)], move |isa, out| {
         let x = out.operands[0].row_mut();
         isa.run(Expand { bytes: &bytes[image.clone()], factor: 1.0 / 255.0, x, ahead: &bytes });
+    })
+}
+
+fn bytes(shape: Shape, values: &mut dyn Values) -> Case {
+    let p = values.matrix(Role::Argument, 1, shape.cols);
+    let mut bytes = vec![0; shape.cols];
+    Case::new(vec![values.matrix(Role::Result, 1, shape.cols)], move |isa, out| {
+        isa.run(Quantize { p: p.row(), bytes: &mut bytes });
+        out.operands[0].row_mut().iter_mut().zip(&bytes).for_each(|(x, &byte)| *x = byte as f32);
     })
 }

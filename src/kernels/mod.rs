@@ -100,6 +100,7 @@ kernels! {
     dense::Logits<'_>,
     dense::PixelActivation<'_>,
     dense::PixelBackward<'_>,
+    dense::Quantize<'_>,
     gemm::Product<'_>,
     lists::Count<'_>,
     lists::List<'_>,

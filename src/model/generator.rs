@@ -10,11 +10,10 @@ use super::places::TensorMut;
 use super::tensor::Part;
 use super::update::Adam;
 use crate::error::Error;
-use crate::kernels::dense::{HiddenActivation, HiddenBackward, PixelActivation, PixelBackward};
+use crate::kernels::dense::{HiddenActivation, HiddenBackward, PixelActivation, PixelBackward, Quantize};
 use crate::kernels::float_mode;
 use crate::kernels::gemm::{Left, Start};
 use crate::kernels::lists::{ListsMut, PAIR};
-use crate::kernels::reference::pixel_byte;
 use crate::kernels::relay::Turn;
 use crate::kernels::tiles::{Mat, MatMut};
 use crate::kernels::transpose::Transpose;
@@ -369,7 +368,7 @@ impl Sampling<'_> {
             terms.list_rows(ops, h.view());
             output_forward(ops, terms.of_rows(h.view()), w2, b2, y.reborrow());
             for (row, image) in images.chunks_exact_mut(pixels).enumerate() {
-                image.iter_mut().zip(y.row(row)).for_each(|(byte, &y)| *byte = pixel_byte(y));
+                ops.isa.run(Quantize { p: y.row(row), bytes: image });
             }
             first = first.wrapping_add(count as u64);
         }

@@ -28,10 +28,13 @@ fn step(mut trainer: Owned) -> StepStats {
     black_box(trainer.step(&Serial).expect("one step does not diverge"))
 }
 
+fn trainer_and_images() -> (Owned, Vec<u8>) {
+    (trainer(), vec![1; 128 * 784])
+}
+
 #[library_benchmark]
-#[bench::images_128(setup = trainer)]
-fn sample(mut trainer: Owned) -> Vec<u8> {
-    let mut images = vec![0; 128 * 784];
+#[bench::images_128(setup = trainer_and_images)]
+fn sample((mut trainer, mut images): (Owned, Vec<u8>)) -> Vec<u8> {
     trainer.sample(&Serial, 1, 0, &mut images).expect("whole images");
     black_box(images)
 }
