@@ -84,13 +84,17 @@ pub fn write_whole(
 /// `folder` itself; or, where a path to it with a temporary name might be longer than a path can be, but one with `name` is not, a
 /// short path to the folder, which is good as long as it is open.
 fn near(folder: &Path, name: &OsStr) -> std::io::Result<(PathBuf, Option<File>)> {
-    const LONG: usize = 4_000;
-    let length = folder.as_os_str().len();
-    if cfg!(target_os = "linux") && length > LONG && length + name.len() < 4_096 {
-        use std::os::fd::AsRawFd;
-        let open = File::open(folder)?;
-        return Ok((format!("/proc/self/fd/{}", open.as_raw_fd()).into(), Some(open)));
+    #[cfg(target_os = "linux")]
+    {
+        const LONG: usize = 4_000;
+        let length = folder.as_os_str().len();
+        if length > LONG && length + name.len() < 4_096 {
+            use std::os::fd::AsRawFd;
+            let open = File::open(folder)?;
+            return Ok((format!("/proc/self/fd/{}", open.as_raw_fd()).into(), Some(open)));
+        }
     }
+    let _ = name;
     Ok((folder.to_path_buf(), None))
 }
 

@@ -1,14 +1,19 @@
-"""One digest everywhere: runs `duel verify` on every backend and number of threads, as a debug build, and on emulated CPUs.
+"""One digest everywhere: runs `duel verify` on every backend and number of threads, as a debug build, on emulated CPUs and on
+another system, and the example without a standard library on the same CPUs and more.
 
     python3 tests/everywhere.py            prints the table, exits with 1 unless every row has the published digests
+    python3 tests/everywhere.py --short    without the rows that take a standard library built for them: half an hour less
 
-What this machine cannot run is a row too, with the reason. The emulated rows take qemu-user, and for aarch64 a Rust
-compiler that has its standard library, with gcc as the linker. On Debian 12:
+What this machine cannot run is a row too, with the reason. The emulated rows take qemu-user, for aarch64 a Rust compiler that
+has its standard library, and for the others one with its source. On Debian 12, with bookworm-backports among its sources (for
+s390x QEMU must be 8.1 or newer: tests/emulators/mdebr.c):
 
     dpkg --add-architecture arm64 && apt-get update
-    apt-get install qemu-user gcc-aarch64-linux-gnu rustc-web libstd-rust-web-dev:arm64
+    apt-get install -t bookworm-backports qemu-user
+    apt-get install gcc-aarch64-linux-gnu rustc-web libstd-rust-web-dev:arm64 cargo-web rust-web-src \\
+        gcc-{riscv64,powerpc64le,i686,s390x}-linux-gnu gcc-arm-linux-gnueabihf gcc-mingw-w64-x86-64 wine64 wine
 
-That compiler is /usr/bin/rustc, or what AARCH64_RUSTC names. Takes about ten minutes on two cores.
+That compiler is /usr/bin/rustc, or what AARCH64_RUSTC names. Takes about fifteen minutes on two cores with --short.
 """
 
 import os
@@ -21,21 +26,24 @@ from pathlib import Path
 root = Path(__file__).resolve().parent.parent
 THREADS = [1, 2, 3, 8, 64]
 LISTS = ["small nets", "real shape, 3 steps", "real shape, 300 steps"]
+FIRST = "the first small net"
+RUSTC = os.environ.get("AARCH64_RUSTC", "/usr/bin/rustc")
 
 
 class NotRun(Exception):
     pass
 
 
-def build(name, *arguments, **environment):
+def build(name, *arguments, cargo="cargo", manifest="Cargo.toml", binary="duel", **environment):
     """Builds the program, in a folder of its own if it has a name, and returns its path."""
     target = root / "target" / name
-    command = ["cargo", "build", "--locked", "--quiet", "--bin", "duel", "--target-dir", str(target), *arguments]
+    command = [cargo, "build", "--locked", "--quiet", "--manifest-path", manifest, "--bin", binary,
+               "--target-dir", str(target), *arguments]
     done = subprocess.run(command, cwd=root, env={**os.environ, **environment}, capture_output=True, text=True)
     if done.returncode:
         sys.exit(f"{name or 'release'} does not build:\n{done.stderr}")
     triple = arguments[arguments.index("--target") + 1] if "--target" in arguments else ""
-    return str(target / triple / ("release" if "--release" in arguments else "debug") / "duel")
+    return str(target / triple / ("release" if "--release" in arguments else "debug") / binary)
 
 
 def tool(name):
@@ -67,17 +75,91 @@ def old_x86():
 
 def aarch64():
     qemu, linker = tool("qemu-aarch64"), tool("aarch64-linux-gnu-gcc")
-    rustc, target = os.environ.get("AARCH64_RUSTC", "/usr/bin/rustc"), "aarch64-unknown-linux-gnu"
-    found = subprocess.run([rustc, "--print", "target-libdir", "--target", target], capture_output=True, text=True) \
-        if shutil.which(rustc) else None
+    target = "aarch64-unknown-linux-gnu"
+    found = subprocess.run([RUSTC, "--print", "target-libdir", "--target", target], capture_output=True, text=True) \
+        if shutil.which(RUSTC) else None
     if not found or not Path(found.stdout.strip()).is_dir():
         raise NotRun(f"no Rust compiler with the standard library of {target}")
     # Statically linked: with the dynamic loader, threads hang under some versions of qemu.
-    program = build("aarch64", "--release", "--target", target, RUSTC=rustc,
+    program = build("aarch64", "--release", "--target", target, RUSTC=RUSTC,
                     CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=linker,
                     RUSTFLAGS="-C target-feature=+crt-static")
     return [qemu, program]
 
+
+def linker(triple):
+    """Names the linker of a target to cargo."""
+    return f"CARGO_TARGET_{triple.upper().replace('-', '_')}_LINKER"
+
+
+def from_source():
+    """The environment in which cargo builds the standard library from its source."""
+    for name in ["/usr/bin/cargo", "/usr/bin/rustc"]:
+        tool(name)
+    if not Path("/usr/lib/rustlib/src/rust/library/core").is_dir():
+        raise NotRun("the source of the standard library is not installed")
+    return {"RUSTC_BOOTSTRAP": "1", "RUSTC": "/usr/bin/rustc"}
+
+
+def emulator(name, gcc):
+    """What runs a program of this CPU, once it is known to do its arithmetic."""
+    qemu = tool(name)
+    if name == "qemu-s390x":
+        probe = root / "target" / "mdebr"
+        probe.parent.mkdir(exist_ok=True)
+        source = str(root / "tests" / "emulators" / "mdebr.c")
+        subprocess.run([gcc, "-static", source, "-o", str(probe)], check=True)
+        product = subprocess.run([qemu, str(probe)], capture_output=True, text=True).stdout.strip()
+        if product != "15":
+            raise NotRun(f"this {name} makes {product} of 3 times 5 (tests/emulators/mdebr.c)")
+    return qemu
+
+
+def whole(qemu, triple, gcc, features=""):
+    """The program, with a standard library built for it."""
+    def make():
+        environment, linked = from_source(), tool(gcc)
+        runs = [emulator(qemu, gcc)]
+        return [*runs, build(triple, "--release", "--target", triple, "-Zbuild-std=std,panic_abort", cargo="/usr/bin/cargo",
+                             **environment, **{linker(triple): linked},
+                             RUSTFLAGS="-C target-feature=" + ",".join(filter(None, ["+crt-static", features])))]
+    return make
+
+
+def windows():
+    wine, triple, gcc = tool("wine"), "x86_64-pc-windows-gnu", "x86_64-w64-mingw32-gcc"
+    environment = {**from_source(), linker(triple): tool(gcc)}
+    program = build(triple, "--release", "--target", triple, "-Zbuild-std=std,panic_abort", cargo="/usr/bin/cargo", **environment)
+    library = Path(program).with_name("bcryptprimitives.dll")
+    source = str(root / "tests" / "emulators" / "bcryptprimitives.c")
+    subprocess.run([gcc, "-shared", source, "-o", str(library), "-ladvapi32"], check=True)
+    os.environ["WINEPREFIX"], os.environ["WINEDEBUG"] = str(root / "target" / "wine"), "-all"
+    if subprocess.run([wine, program + ".exe", "--version"], capture_output=True).returncode:
+        raise NotRun("wine does not start a program here")
+    return [wine, program + ".exe"]
+
+
+def without_std(qemu, triple, gcc, features=""):
+    """The example without a standard library, with `core` built for it."""
+    def make():
+        environment, linked = from_source(), tool(gcc)
+        runs = emulator(qemu, gcc)
+        program = build("no-std-" + triple, "--release", "--target", triple, "-Zbuild-std=core", cargo="/usr/bin/cargo",
+                        manifest="examples/no_std/Cargo.toml", binary="duel-no-std",
+                        **environment, **{linker(triple): linked},
+                        RUSTFLAGS=f"-C target-feature={features}" if features else "")
+        return [runs, "-L", "/usr/" + gcc.removesuffix("-gcc"), program]
+    return make
+
+
+# Emulator, target, linker, and instructions beside the target's own.
+CPUS = {
+    "riscv64": ("qemu-riscv64", "riscv64gc-unknown-linux-gnu", "riscv64-linux-gnu-gcc"),
+    "s390x, big-endian": ("qemu-s390x", "s390x-unknown-linux-gnu", "s390x-linux-gnu-gcc"),
+    "armv7 with vfp4": ("qemu-arm", "armv7-unknown-linux-gnueabihf", "arm-linux-gnueabihf-gcc", "+vfp4"),
+    "powerpc64le": ("qemu-ppc64le", "powerpc64le-unknown-linux-gnu", "powerpc64le-linux-gnu-gcc"),
+    "i686": ("qemu-i386", "i686-unknown-linux-gnu", "i686-linux-gnu-gcc"),
+}
 
 # What runs it, its backends, numbers of threads, and whether without the network of the default size.
 ROWS = [
@@ -87,6 +169,11 @@ ROWS = [
     ("debug, opt-level 0", debug, ["avx2", "avx512", "wide", "reference"], [2], True),
     ("x86-64 without AVX, emulated", old_x86, ["avx2", "wide", "reference"], [2], True),
     ("aarch64, emulated", aarch64, ["wide", "reference"], [2], True),
+]
+LONG_ROWS = [
+    *((f"{cpu}, emulated", whole(*how), ["wide", "reference"], [2], True) for cpu, how in CPUS.items()),
+    ("Windows, by wine", windows, ["avx2"], [2], False),
+    ("Windows, by wine", windows, ["wide"], [2], True),
 ]
 
 
@@ -106,20 +193,38 @@ def verify(command, isa, threads, quick):
     return found
 
 
-digests = {name: set() for name in LISTS}
+def first_small_net(command):
+    """Of each backend, the digest of the first small network; on this CPU's backends only."""
+    done = subprocess.run(command, capture_output=True, text=True)
+    found = re.findall(r"(\w+): (sha256:\w+) \(published: (sha256:\w+)\)", done.stdout)
+    if done.returncode or not found or any(digest != published for _, digest, published in found):
+        sys.exit(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+    return [(isa, digest) for isa, digest, _ in found]
+
+
+def row(program, isa, threads, cells):
+    for name, cell in cells.items():
+        digests.setdefault(name, set()).update({cell} if cell.startswith("sha256:") else {})
+    short = [cell[7:15] if cell.startswith("sha256:") else cell for cell in cells.values()]
+    print(f"| {program} | {isa} | {threads} | {' | '.join(short)} |", flush=True)
+
+
+digests = {}
 print(f"| program | backend | threads | {' | '.join(LISTS)} |\n|---|---|---:|---|---|---|", flush=True)
-for program, make, isas, counts, quick in ROWS:
+for program, make, isas, counts, quick in ROWS + ([] if "--short" in sys.argv[1:] else LONG_ROWS):
     for isa in isas:
         for threads in counts:
             try:
-                found = verify(make(), isa, threads, quick)
-                cells = [found[name] for name in LISTS]
+                row(program, isa, threads, verify(make(), isa, threads, quick))
             except NotRun as reason:
-                cells = [f"not run: {reason}", "", ""]
-            for name, cell in zip(LISTS, cells):
-                digests[name] |= {cell} if cell.startswith("sha256:") else set()
-            cells = [cell[7:15] if cell.startswith("sha256:") else cell for cell in cells]
-            print(f"| {program} | {isa} | {threads} | {' | '.join(cells)} |", flush=True)
+                row(program, isa, threads, dict.fromkeys(LISTS, "") | {LISTS[0]: f"not run: {reason}"})
+print(f"\n| without a standard library | backend | threads | {FIRST} |\n|---|---|---:|---|", flush=True)
+for cpu, how in CPUS.items():
+    try:
+        for isa, digest in first_small_net(without_std(*how)()):
+            row(f"{cpu}, emulated", isa, 1, {FIRST: digest})
+    except NotRun as reason:
+        row(f"{cpu}, emulated", "", 1, {FIRST: f"not run: {reason}"})
 print()
 for name, found in digests.items():
     print(f"{name}: {' '.join(sorted(found))}")

@@ -30,12 +30,26 @@ pub enum Isa {
     Avx512(Avx512),
 }
 
-/// Whether the fma of the `wide` crate is fused on this compile target: the conditions under which it takes the
-/// instruction. Where it does, the test suite of the kernels and `duel verify` compare it with the emulation.
-pub const FUSED: bool = cfg!(any(
+/// Whether the `wide` crate's vectors take an instruction of this compile target.
+pub const FUSED_VECTORS: bool = cfg!(any(
     all(any(target_arch = "x86", target_arch = "x86_64"), target_feature = "avx", target_feature = "fma"),
     all(target_arch = "aarch64", target_feature = "neon")
 ));
+
+/// Whether scalars do: where every CPU of the target has the instruction. A stable compiler does not tell a crate whether
+/// an ARM or a bare RISC-V has a floating-point unit: `--cfg duel_fma` says that it has one of VFPv4 or F, and where
+/// that is not so, the instruction is an illegal one.
+pub const FUSED_SCALARS: bool = cfg!(any(
+    target_arch = "s390x",
+    target_arch = "powerpc64",
+    all(target_arch = "riscv64", target_os = "linux"),
+    all(any(target_arch = "riscv32", target_arch = "riscv64"), any(target_feature = "f", duel_fma)),
+    all(target_arch = "arm", any(target_feature = "vfp4", duel_fma)),
+));
+
+/// Whether the portable backend has the instruction. Where it does, the test suite of the kernels and `duel verify` compare
+/// it with the emulation.
+pub const FUSED: bool = FUSED_VECTORS || FUSED_SCALARS;
 
 /// What the CPU and the operating system support.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

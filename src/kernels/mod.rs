@@ -9,6 +9,7 @@
 //! - [`tiles`]: matrices in borrowed memory
 //! - [`relay`]: matrices that go from worker to worker
 //! - [`reference`](mod@reference): the definition of every bit
+//! - [`fma`]: the portable backend's multiply-add
 //! - [`vector`]: what a kernel is, and what a backend's vectors can do
 //! - [`wide`]: vectors of the `wide` crate
 //! - `avx2`: vectors of x86 with AVX2
@@ -36,6 +37,7 @@ pub mod dense;
 #[cfg(feature = "run")]
 pub mod dots;
 pub mod float_mode;
+pub mod fma;
 pub mod gemm;
 pub mod isa;
 pub mod lists;

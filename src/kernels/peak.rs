@@ -25,7 +25,7 @@ impl Kernel for Peak {
     type Output = u64;
 
     fn reference(self) -> u64 {
-        let (x, y) = (black_box(0.5), black_box(1.0));
+        let (x, y) = (black_box(0.75), black_box(1.0));
         let mut chains = [1.0; CHAINS];
         for _ in 0..self.rounds {
             chains.iter_mut().for_each(|chain| *chain = reference::fma(*chain, x, y));
@@ -36,7 +36,7 @@ impl Kernel for Peak {
 
     #[inline(always)]
     fn vector<V: Vector>(self, v: V) -> u64 {
-        let (x, y) = (v.splat(black_box(0.5)), v.splat(black_box(1.0)));
+        let (x, y) = (v.splat(black_box(0.75)), v.splat(black_box(1.0)));
         let mut chains = [v.splat(1.0); CHAINS];
         for _ in 0..self.rounds {
             for chain in &mut chains {

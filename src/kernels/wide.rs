@@ -1,12 +1,12 @@
-//! [`Vector`] over the `wide` crate: the portable backend. Uses `vector`, `reference` for the emulated fma, and `isa`.
+//! [`Vector`] over the `wide` crate: the portable backend. Uses `isa`, `reference`, `fma` and `vector`.
 //!
-//! Its fma is the hardware's where the compile target has one (NEON, or x86 built with `+fma`). Elsewhere `wide` would
-//! round twice, so each lane is emulated, exactly as in `reference`.
+//! Its fma is the hardware's where the compile target has one; elsewhere `wide` would round twice.
 
 use wide::f32x8;
 
-use super::isa::FUSED;
-use super::reference::{self, EXPONENT};
+use super::fma;
+use super::isa::FUSED_VECTORS;
+use super::reference::EXPONENT;
 use super::vector::{Vector, lanewise};
 
 /// The portable vectors; they need no proof.
@@ -45,11 +45,10 @@ impl Vector for Portable {
     }
     #[inline(always)]
     fn fma(self, a: f32x8, b: f32x8, c: f32x8) -> f32x8 {
-        if FUSED {
+        if FUSED_VECTORS {
             return a.mul_add(b, c);
         }
-        let (a, b, c) = (a.to_array(), b.to_array(), c.to_array());
-        f32x8::new(core::array::from_fn(|i| reference::fma(a[i], b[i], c[i])))
+        f32x8::new(fma::lanes(a.to_array(), b.to_array(), c.to_array()))
     }
 
     lanewise! {
@@ -59,7 +58,7 @@ impl Vector for Portable {
         fn mul(a: f32x8, b: f32x8) -> f32x8 = a * b;
         fn div(a: f32x8, b: f32x8) -> f32x8 = a / b;
         fn sqrt(a: f32x8) -> f32x8 = a.sqrt();
-        fn fma_scalar(a: f32, b: f32, c: f32) -> f32 = reference::fma(a, b, c);
+        fn fma_scalar(a: f32, b: f32, c: f32) -> f32 = fma::scalar(a, b, c);
         fn neg(a: f32x8) -> f32x8 = a ^ f32x8::splat(-0.0);
         fn abs(a: f32x8) -> f32x8 = a & f32x8::splat(f32::from_bits(0x7FFF_FFFF));
         fn lt(a: f32x8, b: f32x8) -> f32x8 = a.simd_lt(b);

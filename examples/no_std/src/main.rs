@@ -14,6 +14,8 @@ use duel::{Images, Isa, Line, Serial, Trainer};
 
 // The C library is only asked for a way to print and to stop.
 #[link(name = "c")]
+// ARM's C library unwinds with the compiler's.
+#[cfg_attr(target_arch = "arm", link(name = "gcc_eh"), link(name = "gcc"), link(name = "c"))]
 unsafe extern "C" {
     safe fn putchar(c: c_int) -> c_int;
     safe fn abort() -> !;

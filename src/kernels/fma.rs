@@ -1,0 +1,94 @@
+//! The fma of the portable backend: the compile target's instruction, or what [`reference`](mod@super::reference) does
+//! without one, on eight lanes at once. Uses `isa` and `reference`.
+
+use super::isa::FUSED_SCALARS;
+use super::reference;
+
+/// x·y + z with one rounding.
+#[inline(always)]
+pub fn scalar(x: f32, y: f32, z: f32) -> f32 {
+    if FUSED_SCALARS { instruction(x, y, z) } else { reference::fma(x, y, z) }
+}
+
+/// The standard library's is the instruction where the target has one: nobody calls this elsewhere.
+#[cfg(feature = "std")]
+#[inline(always)]
+#[allow(clippy::disallowed_methods)]
+fn instruction(x: f32, y: f32, z: f32) -> f32 {
+    x.mul_add(y, z)
+}
+
+/// `core` has no stable fused multiply-add.
+#[cfg(not(feature = "std"))]
+#[inline(always)]
+#[allow(unused_mut, unused_macros, unused_variables)]
+fn instruction(x: f32, y: f32, mut z: f32) -> f32 {
+    macro_rules! assembly {
+        ($class:ident, $template:literal) => {
+            // SAFETY: it reads three registers and writes one; that the target has it is FUSED_SCALARS' condition.
+            unsafe {
+                core::arch::asm!($template, x = in($class) x, y = in($class) y, z = inout($class) z,
+                    options(pure, nomem, nostack, preserves_flags))
+            }
+        };
+    }
+    #[cfg(target_arch = "s390x")]
+    assembly!(freg, "maebr {z}, {x}, {y}");
+    #[cfg(target_arch = "powerpc64")]
+    assembly!(freg, "fmadds {z}, {x}, {y}, {z}");
+    #[cfg(any(target_arch = "riscv32", target_arch = "riscv64"))]
+    assembly!(freg, "fmadd.s {z}, {x}, {y}, {z}");
+    #[cfg(all(target_arch = "arm", not(duel_fma)))]
+    assembly!(sreg, "vfma.f32 {z}, {x}, {y}");
+    #[cfg(all(target_arch = "arm", duel_fma))]
+    // SAFETY: a function of three numbers.
+    return unsafe { duel_fma(x, y, z) };
+    #[allow(unreachable_code)]
+    z
+}
+
+// For a microcontroller the compiler knows no class of registers to put an f32 into; but it passes them in such.
+#[cfg(all(target_arch = "arm", duel_fma, not(feature = "std")))]
+core::arch::global_asm!(
+    ".fpu fpv4-sp-d16",
+    ".global duel_fma",
+    ".type duel_fma, %function",
+    ".thumb_func",
+    "duel_fma:",
+    "vfma.f32 s2, s0, s1",
+    "vmov.f32 s0, s2",
+    "bx lr",
+);
+#[cfg(all(target_arch = "arm", duel_fma, not(feature = "std")))]
+unsafe extern "C" {
+    fn duel_fma(x: f32, y: f32, z: f32) -> f32;
+}
+
+/// The same by eight lanes.
+#[inline(always)]
+pub fn lanes(x: [f32; 8], y: [f32; 8], z: [f32; 8]) -> [f32; 8] {
+    if FUSED_SCALARS {
+        return core::array::from_fn(|i| instruction(x[i], y[i], z[i]));
+    }
+    let sums: [f64; 8] = core::array::from_fn(|i| x[i] as f64 * y[i] as f64 + z[i] as f64);
+    if sums.iter().fold(false, |any, &sum| any | may_round_twice(sum)) {
+        return emulated(x, y, z);
+    }
+    sums.map(|sum| sum as f32)
+}
+
+#[cold]
+#[inline(never)]
+fn emulated(x: [f32; 8], y: [f32; 8], z: [f32; 8]) -> [f32; 8] {
+    core::array::from_fn(|i| reference::fma(x[i], y[i], z[i]))
+}
+
+/// Whether rounding a sum, which is rounded to f64, to f32 may differ from rounding it once: if it lies in the middle
+/// between two normal f32, where the first rounding may have put it, or below them, where the middles are more.
+#[inline(always)]
+fn may_round_twice(sum: f64) -> bool {
+    const BELOW_NORMAL: i32 = (f32::MIN_POSITIVE as f64).to_bits().wrapping_shr(32) as i32;
+    let (high, low) = ((sum.to_bits() >> 32) as i32 & i32::MAX, sum.to_bits() as u32);
+    // The low half of a sum that is not 0, of products of f32, can be 0, but not the high one.
+    (low & 0x1FFF_FFFF == 0x1000_0000) | ((high > 0) & (high < BELOW_NORMAL))
+}
