@@ -1,5 +1,5 @@
 """One digest everywhere: runs `duel verify` on every backend and number of threads, as a debug build, on emulated CPUs and on
-another system, and the example without a standard library on the same CPUs and more.
+another system, and the example without a standard library on the same CPUs, and as WebAssembly.
 
     python3 tests/everywhere.py            prints the table, exits with 1 unless every row has the published digests
     python3 tests/everywhere.py --short    without the rows that take a standard library built for them, and without two CPUs:
@@ -12,7 +12,7 @@ s390x QEMU must be 8.1 or newer: tests/emulators/mdebr.c):
     dpkg --add-architecture arm64 && apt-get update
     apt-get install -t bookworm-backports qemu-user
     apt-get install gcc-aarch64-linux-gnu rustc-web libstd-rust-web-dev:arm64 cargo-web rust-web-src \\
-        gcc-{riscv64,powerpc64le,i686,s390x}-linux-gnu gcc-arm-linux-gnueabihf gcc-mingw-w64-x86-64 wine64 wine
+        gcc-{riscv64,powerpc64le,i686,s390x}-linux-gnu gcc-arm-linux-gnueabihf gcc-mingw-w64-x86-64 wine64 wine nodejs
 
 That compiler is /usr/bin/rustc, or what AARCH64_RUSTC names. Takes about fifteen minutes on two cores with --short.
 """
@@ -153,6 +153,19 @@ def without_std(qemu, triple, gcc, features=""):
     return make
 
 
+def wasm():
+    """The same as WebAssembly with vectors of 128 bits."""
+    environment, node, triple = from_source(), tool("node"), "wasm32-unknown-unknown"
+    sysroot = Path(subprocess.run(["rustc", "--print", "sysroot"], capture_output=True, text=True, check=True).stdout.strip())
+    linkers = list(sysroot.glob("lib/rustlib/*/bin/rust-lld"))
+    if not linkers:
+        raise NotRun("this Rust compiler comes without rust-lld")
+    flags = f"-C target-feature=+simd128 -C linker={linkers[0]} -C link-arg=--export=main -C link-arg=--no-entry"
+    program = build("no-std-" + triple, "--release", "--target", triple, "-Zbuild-std=core", cargo="/usr/bin/cargo",
+                    manifest="examples/no_std/Cargo.toml", binary="duel-no-std", RUSTFLAGS=flags, **environment)
+    return [node, str(root / "tests" / "emulators" / "run.mjs"), program + ".wasm"]
+
+
 # Emulator, target, linker, and instructions beside the target's own. The first three also with --short.
 CPUS = {
     "riscv64": ("qemu-riscv64", "riscv64gc-unknown-linux-gnu", "riscv64-linux-gnu-gcc"),
@@ -221,12 +234,14 @@ for program, make, isas, counts, quick in ROWS + ([] if short else LONG_ROWS):
             except NotRun as reason:
                 row(program, isa, threads, dict.fromkeys(LISTS, "") | {LISTS[0]: f"not run: {reason}"})
 print(f"\n| without a standard library | backend | threads | {FIRST} |\n|---|---|---:|---|", flush=True)
-for cpu, how in list(CPUS.items())[:3 if short else None]:
+without = {"wasm32 with simd128, by node": wasm}
+without |= {f"{cpu}, emulated": without_std(*how) for cpu, how in list(CPUS.items())[:3 if short else None]}
+for cpu, make in without.items():
     try:
-        for isa, digest in first_small_net(without_std(*how)()):
-            row(f"{cpu}, emulated", isa, 1, {FIRST: digest})
+        for isa, digest in first_small_net(make()):
+            row(cpu, isa, 1, {FIRST: digest})
     except NotRun as reason:
-        row(f"{cpu}, emulated", "", 1, {FIRST: f"not run: {reason}"})
+        row(cpu, "", 1, {FIRST: f"not run: {reason}"})
 print()
 for name, found in digests.items():
     print(f"{name}: {' '.join(sorted(found))}")

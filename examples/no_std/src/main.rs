@@ -13,7 +13,9 @@ use duel::model::sizes::Sizes;
 use duel::{Images, Isa, Line, Serial, Trainer};
 
 // The C library is only asked for a way to print and to stop.
-#[link(name = "c")]
+#[cfg_attr(not(target_family = "wasm"), link(name = "c"))]
+// In WebAssembly, whoever runs it.
+#[cfg_attr(target_family = "wasm", link(wasm_import_module = "env"))]
 // ARM's C library unwinds with the compiler's.
 #[cfg_attr(target_arch = "arm", link(name = "gcc_eh"), link(name = "gcc"), link(name = "c"))]
 unsafe extern "C" {
@@ -46,7 +48,7 @@ const LINES: usize =
     Layout::arena_lines(&Sizes::new(&CASE.config, PIXELS, CASE.classes, CASE.images - CASE.config.validation));
 
 #[unsafe(no_mangle)]
-extern "C" fn main(_: c_int, _: *const *const c_char) -> c_int {
+pub extern "C" fn main(_: c_int, _: *const *const c_char) -> c_int {
     let bytes: [u8; CASE.images * PIXELS] = core::array::from_fn(pixel);
     let Ok(images) = Images::new(&bytes, CASE.height, CASE.width) else { return 1 };
     let mut memory = [Line::filled(0.0); LINES];
