@@ -92,3 +92,58 @@ fn may_round_twice(sum: f64) -> bool {
     // The low half of a sum that is not 0, of products of f32, can be 0, but not the high one.
     (low & 0x1FFF_FFFF == 0x1000_0000) | ((high > 0) & (high < BELOW_NORMAL))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rng::{Purpose, Stream};
+
+    /// Products of about half a place of z, so that the sum lies in the middle of two f32 or a hair beside it: of normal and
+    /// of subnormal z.
+    fn near_a_middle(stream: &mut Stream) -> [f32; 3] {
+        let mut below = |n| stream.below(n) as u32;
+        let (exponent, significand) = (below(2) * below(200), below(1 << 23));
+        let z = f32::from_bits(exponent << 23 | significand);
+        let half_a_place = 2f64.powi(exponent.max(1) as i32 - 151);
+        // Half a place is split in two factors near powers of two.
+        let power = 2f64.powi((exponent as i32 - 151) / 2);
+        let (up, down) = (below(16), below(16));
+        let x = (half_a_place / power) as f32;
+        let [x, y] = [(x, up), (power as f32, down)].map(|(x, n)| f32::from_bits(x.to_bits() + n));
+        let y = if below(2) == 0 { y } else { f32::from_bits(y.to_bits().wrapping_sub(2 * down)) };
+        [x, if below(2) == 0 { y } else { -y }, z]
+    }
+
+    #[test]
+    fn lanes_are_rounded_once() {
+        let mut stream = Stream::new(3, Purpose::Sample(0));
+        let mut twice = 0;
+        for _ in 0..200_000 {
+            let triples = [(); 8].map(|()| near_a_middle(&mut stream));
+            let [x, y, z] = [0, 1, 2].map(|k| triples.map(|triple| triple[k]));
+            let once: [f32; 8] = core::array::from_fn(|i| reference::fma(x[i], y[i], z[i]));
+            assert_eq!(lanes(x, y, z).map(f32::to_bits), once.map(f32::to_bits), "{triples:?}");
+            let again: [f32; 8] = core::array::from_fn(|i| (x[i] as f64 * y[i] as f64 + z[i] as f64) as f32);
+            twice += (again != once) as u32;
+        }
+        // Otherwise these triples would show nothing.
+        assert!(twice > 1_000, "{twice}");
+    }
+
+    #[test]
+    fn lanes_of_any_bits_are_those_of_the_definition() {
+        let mut stream = Stream::new(4, Purpose::Sample(0));
+        let mut any = || f32::from_bits((stream.below(1 << 16) << 16 | stream.below(1 << 16)) as u32);
+        for _ in 0..500_000 {
+            let [x, y, mut z] = [(); 3].map(|()| [(); 8].map(|()| any()));
+            (z[0], z[1]) = (-(x[0] * y[0]), x[1] * y[1]);
+            for (i, sum) in lanes(x, y, z).into_iter().enumerate() {
+                let once = reference::fma(x[i], y[i], z[i]);
+                assert!(
+                    sum.to_bits() == once.to_bits() || sum.is_nan() && once.is_nan(),
+                    "{i}: {x:?} {y:?} {z:?}"
+                );
+            }
+        }
+    }
+}
