@@ -104,9 +104,10 @@ mod tests {
         let mut below = |n| stream.below(n) as u32;
         let (exponent, significand) = (below(2) * below(200), below(1 << 23));
         let z = f32::from_bits(exponent << 23 | significand);
-        let half_a_place = 2f64.powi(exponent.max(1) as i32 - 151);
+        let power_of_two = |n: i32| f64::from_bits(((1023 + n) as u64) << 52);
+        let half_a_place = power_of_two(exponent.max(1) as i32 - 151);
         // Half a place is split in two factors near powers of two.
-        let power = 2f64.powi((exponent as i32 - 151) / 2);
+        let power = power_of_two((exponent as i32 - 151) / 2);
         let (up, down) = (below(16), below(16));
         let x = (half_a_place / power) as f32;
         let [x, y] = [(x, up), (power as f32, down)].map(|(x, n)| f32::from_bits(x.to_bits() + n));

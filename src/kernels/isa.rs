@@ -31,7 +31,7 @@ pub enum Isa {
 }
 
 /// Whether the `wide` crate's vectors take an instruction of this compile target.
-pub const FUSED_VECTORS: bool = cfg!(any(
+pub(super) const FUSED_VECTORS: bool = cfg!(any(
     all(any(target_arch = "x86", target_arch = "x86_64"), target_feature = "avx", target_feature = "fma"),
     all(target_arch = "aarch64", target_feature = "neon")
 ));
@@ -39,7 +39,7 @@ pub const FUSED_VECTORS: bool = cfg!(any(
 /// Whether scalars do: where every CPU of the target has the instruction. A stable compiler does not tell a crate whether
 /// an ARM or a bare RISC-V has a floating-point unit: `--cfg duel_fma` says that it has one of VFPv4 or F, and where
 /// that is not so, the instruction is an illegal one.
-pub const FUSED_SCALARS: bool = cfg!(any(
+pub(super) const FUSED_SCALARS: bool = cfg!(any(
     target_arch = "s390x",
     target_arch = "powerpc64",
     all(target_arch = "riscv64", target_os = "linux"),

@@ -9,7 +9,7 @@
 //! - [`tiles`]: matrices in borrowed memory
 //! - [`relay`]: matrices that go from worker to worker
 //! - [`reference`](mod@reference): the definition of every bit
-//! - [`fma`]: the portable backend's multiply-add
+//! - `fma`: the portable backend's multiply-add
 //! - [`vector`]: what a kernel is, and what a backend's vectors can do
 //! - [`wide`]: vectors of the `wide` crate
 //! - `avx2`: vectors of x86 with AVX2
@@ -28,6 +28,7 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+mod fma;
 
 pub mod adam;
 #[cfg(feature = "std")]
@@ -37,7 +38,6 @@ pub mod dense;
 #[cfg(feature = "run")]
 pub mod dots;
 pub mod float_mode;
-pub mod fma;
 pub mod gemm;
 pub mod isa;
 pub mod lists;
