@@ -18,7 +18,8 @@ fn instruction(x: f32, y: f32, z: f32) -> f32 {
     x.mul_add(y, z)
 }
 
-/// `core` has no stable fused multiply-add.
+/// `core` has no stable fused multiply-add. An instruction is named where FUSED_SCALARS says that there is one: others do not
+/// compile.
 #[cfg(not(feature = "std"))]
 #[inline(always)]
 #[allow(unused_mut, unused_macros, unused_variables)]
@@ -36,9 +37,12 @@ fn instruction(x: f32, y: f32, mut z: f32) -> f32 {
     assembly!(freg, "maebr {z}, {x}, {y}");
     #[cfg(target_arch = "powerpc64")]
     assembly!(freg, "fmadds {z}, {x}, {y}, {z}");
-    #[cfg(any(target_arch = "riscv32", target_arch = "riscv64"))]
+    #[cfg(any(
+        all(target_arch = "riscv64", target_os = "linux"),
+        all(any(target_arch = "riscv32", target_arch = "riscv64"), any(target_feature = "f", duel_fma))
+    ))]
     assembly!(freg, "fmadd.s {z}, {x}, {y}, {z}");
-    #[cfg(all(target_arch = "arm", not(duel_fma)))]
+    #[cfg(all(target_arch = "arm", target_feature = "vfp4", not(duel_fma)))]
     assembly!(sreg, "vfma.f32 {z}, {x}, {y}");
     #[cfg(all(target_arch = "arm", duel_fma))]
     // SAFETY: a function of three numbers.
