@@ -1,6 +1,7 @@
 """Plants small faults in the engine, one at a time, and checks that a named test, or the program, reports each.
 
     python3 tests/faults.py [NAME ...]
+    python3 tests/faults.py --texts    # only whether every fault can still be planted: a moment
 
 Works on a copy of the committed and uncommitted files in a temporary folder. Exit status 1 if a fault went unnoticed.
 """
@@ -19,7 +20,7 @@ FAULTS = {
         "kernels/avx2.rs", "_mm256_fmadd_ps(a, b, c)", "_mm256_add_ps(_mm256_mul_ps(a, b), c)",
         "--test=kernels", "avx2::products_equal_the_reference_around_every_block_boundary"),
     "portable_fma_not_fused": (
-        "kernels/wide.rs", "if FUSED {", "if true {",
+        "kernels/wide.rs", "if FUSED_VECTORS {", "if true {",
         "--test=kernels", "wide::products_equal_the_reference_around_every_block_boundary"),
     "lanes_swapped": (
         "kernels/gemm.rs", "row.iter_mut().zip(&right)", "row.iter_mut().zip(right.iter().rev())",
@@ -162,6 +163,11 @@ FAULTS = {
 }
 
 root = Path(__file__).resolve().parent.parent
+for name, (file, old, *_) in FAULTS.items():
+    count = (root / "src" / file).read_text().count(old)
+    assert count == 1, f"{name}: {old!r} occurs {count} times in {file}"
+if sys.argv[1:] == ["--texts"]:
+    sys.exit()
 names = sys.argv[1:] or list(FAULTS)
 listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=root, capture_output=True, text=True, check=True)
 missed = 0
@@ -186,7 +192,6 @@ with tempfile.TemporaryDirectory() as folder:
         file, old, new, target, test = FAULTS[name]
         path = copy / "src" / file
         text = path.read_text()
-        assert text.count(old) == 1, f"{name}: {old!r} occurs {text.count(old)} times in {file}"
         path.write_text(text.replace(old, new))
         reported, run = reports(target, test)
         path.write_text(text)
