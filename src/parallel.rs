@@ -141,7 +141,8 @@ impl Meeting {
             self.come.fetch_or(REFUSED, Ordering::Relaxed);
         }
         self.come.fetch_add(1, Ordering::Relaxed);
-        let (mut patience, mut turns) = (Patience::new(), 0);
+        // Who works alone asks for no time: WebAssembly has no clock.
+        let (mut patience, mut turns) = (None, 0);
         loop {
             let come = self.come.load(Ordering::Relaxed);
             if come & (GIVEN_UP | REFUSED) != 0 || self.failed() {
@@ -150,7 +151,7 @@ impl Meeting {
             if come >= self.workers {
                 return Ok(Presence { meeting: self, left: false });
             }
-            if patience.is_over() {
+            if patience.get_or_insert_with(Patience::new).is_over() {
                 // Unless somebody has come in between.
                 let _ =
                     self.come.compare_exchange(come, come | GIVEN_UP, Ordering::Relaxed, Ordering::Relaxed);

@@ -4,6 +4,7 @@ another system, and the example without a standard library on the same CPUs, and
     python3 tests/everywhere.py            prints the table, exits with 1 unless every row has the published digests
     python3 tests/everywhere.py --short    what takes a few minutes: no standard library is built, two CPUs are left out, and
                                            whole programs in emulators run the portable backend only
+    python3 tests/everywhere.py armv7 …    only rows whose program has such a word in its name
 
 What this machine cannot run is a row too, with the reason. The emulated rows take qemu-user, for aarch64 a Rust compiler that
 has its standard library, and for the others one with its source. On Debian 12, with bookworm-backports among its sources (for
@@ -225,10 +226,18 @@ def row(program, isa, threads, cells):
 
 
 short = "--short" in sys.argv[1:]
+words = [word for word in sys.argv[1:] if word != "--short"]
 digests = {}
+
+
+def wanted(program):
+    return not words or any(word in program for word in words)
+
+
+
 print(f"| program | backend | threads | {' | '.join(LISTS)} |\n|---|---|---:|---|---|---|", flush=True)
 for program, make, isas, counts, quick in ROWS + ([] if short else LONG_ROWS):
-    for isa in isas:
+    for isa in isas if wanted(program) else []:
         for threads in counts:
             try:
                 row(program, isa, threads, verify(make(), isa, threads, quick))
@@ -238,6 +247,8 @@ print(f"\n| without a standard library | backend | threads | {FIRST} |\n|---|---
 without = {"wasm32 with simd128, by node": wasm}
 without |= {f"{cpu}, emulated": without_std(*how) for cpu, how in list(CPUS.items())[:3 if short else None]}
 for cpu, make in without.items():
+    if not wanted(cpu):
+        continue
     try:
         for isa, digest in first_small_net(make()):
             row(cpu, isa, 1, {FIRST: digest})

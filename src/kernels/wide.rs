@@ -48,11 +48,18 @@ impl Vector for Portable {
         if FUSED_VECTORS {
             return a.mul_add(b, c);
         }
+        #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+        // SAFETY: eight numbers are two vectors of four.
+        return unsafe {
+            let [a, b, c] = [a, b, c].map(|v| core::mem::transmute::<f32x8, fma::webassembly::Eight>(v));
+            core::mem::transmute(fma::webassembly::lanes(a, b, c))
+        };
+        #[allow(unreachable_code)]
         f32x8::new(fma::lanes(a.to_array(), b.to_array(), c.to_array()))
     }
 
     lanewise! {
-        fn splat(x: f32) -> f32x8 = f32x8::splat(x);
+        fn splat(x: f32) -> f32x8 = bytemuck::cast([wide::f32x4::splat(x); 2]);
         fn add(a: f32x8, b: f32x8) -> f32x8 = a + b;
         fn sub(a: f32x8, b: f32x8) -> f32x8 = a - b;
         fn mul(a: f32x8, b: f32x8) -> f32x8 = a * b;
