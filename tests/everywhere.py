@@ -258,4 +258,4 @@ print()
 for name, found in digests.items():
     print(f"{name}: {' '.join(sorted(found))}")
 # A machine may lack all compilers and emulators for the second table, but not what runs the program.
-sys.exit(any(len(found) > 1 for found in digests.values()) or not all(digests[name] for name in LISTS))
+sys.exit(any(len(found) > 1 for found in digests.values()) or not words and not all(digests[name] for name in LISTS))

@@ -60,14 +60,16 @@ def pixels(page):
         return [...c.getContext('2d').getImageData(0, 0, c.width, c.height).data].filter((_, i) => i % 4 === 0); }""")
 
 
+def duel(*arguments):
+    subprocess.run(["cargo", "run", "--locked", "--quiet", "--release", "--", *map(str, arguments)], cwd=root, check=True,
+                   capture_output=True)
+
+
 @functools.cache
 def sampled(state, cls, scratch):
-    """The first four samples of seed 42, of a class, as the program makes them."""
-    count = 4
-    out = scratch / f"class-{cls}-ubyte"
-    subprocess.run(["cargo", "run", "--locked", "--quiet", "--release", "--", "sample", str(state), "--seed", "42", "--count", str(count),
-                    "--class", str(cls), "--out", str(out)],
-                   cwd=root, check=True, capture_output=True)
+    """The first four samples of seed 42, of a class or None, as the program makes them."""
+    count, out = 4, scratch / f"{state.stem}-{cls}-ubyte"
+    duel("sample", state, "--seed", 42, "--count", count, *(["--class", cls] if cls is not None else []), "--out", out)
     data = out.read_bytes()[16:]
     return [list(data[i * len(data) // count:(i + 1) * len(data) // count]) for i in range(count)]
 
@@ -135,9 +137,12 @@ def check(browser, dist, state, scratch, shots):
     page.screenshot(path=shots / "dark.png", full_page=True)
     page.click("#again")
     expect("from the start: the same digest again", train(page, first)[1] == digests[first])
-    page.set_input_files("#file", str(state))
-    page.wait_for_function("name => document.getElementById('about').textContent.includes(name)", arg=state.name)
-    expect("a checkpoint of the visitor's", not page.locator("#failure").inner_text())
+    duel("train", "--seed", 3, "--steps", 20, "--out", scratch / "run")
+    own = build.checkpoint(scratch / "run")
+    page.set_input_files("#file", str(own))
+    page.wait_for_function("name => document.getElementById('about').textContent.includes(name)", arg=own.name)
+    page.evaluate("window.duel.space.go(0, 1)")
+    expect("a checkpoint of the visitor's, without classes", pixels(page) == sampled(own, None, scratch)[2] and buttons.count() == 0)
     page.set_input_files("#file", {"name": "no.safetensors", "mimeType": "", "buffer": b"\0" * 64})
     page.wait_for_function("document.getElementById('failure').textContent")
     expect("what is none is said", "not a checkpoint" in page.locator("#failure").inner_text())

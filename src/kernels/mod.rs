@@ -10,6 +10,7 @@
 //! - [`relay`]: matrices that go from worker to worker
 //! - [`reference`](mod@reference): the definition of every bit
 //! - `fma`: the portable backend's multiply-add
+//! - `webassembly`: the same in WebAssembly's instructions
 //! - [`vector`]: what a kernel is, and what a backend's vectors can do
 //! - [`wide`]: vectors of the `wide` crate
 //! - `avx2`: vectors of x86 with AVX2
@@ -29,6 +30,8 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod fma;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+mod webassembly;
 
 pub mod adam;
 #[cfg(feature = "std")]

@@ -1,4 +1,4 @@
-//! [`Vector`] over the `wide` crate: the portable backend. Uses `isa`, `reference`, `fma` and `vector`.
+//! [`Vector`] over the `wide` crate: the portable backend. Uses `isa`, `reference`, `fma`, `webassembly` and `vector`.
 //!
 //! Its fma is the hardware's where the compile target has one; elsewhere `wide` would round twice.
 
@@ -51,8 +51,8 @@ impl Vector for Portable {
         #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
         // SAFETY: eight numbers are two vectors of four.
         return unsafe {
-            let [a, b, c] = [a, b, c].map(|v| core::mem::transmute::<f32x8, fma::webassembly::Eight>(v));
-            core::mem::transmute(fma::webassembly::lanes(a, b, c))
+            let [a, b, c] = [a, b, c].map(|v| core::mem::transmute::<f32x8, super::webassembly::Eight>(v));
+            core::mem::transmute(super::webassembly::lanes(a, b, c))
         };
         #[allow(unreachable_code)]
         f32x8::new(fma::lanes(a.to_array(), b.to_array(), c.to_array()))

@@ -151,7 +151,8 @@ pub extern "C" fn generate(class: i32) -> i32 {
 pub extern "C" fn setting() -> i32 {
     call(|page, room, _| {
         let text = String::from_utf8_lossy(&room);
-        let (name, value) = text.split_once(' ').ok_or(Error::usage("setting", "expected a name and a value"))?;
+        let (name, value) =
+            text.split_once(' ').ok_or(Error::usage("setting", "expected a name and a value"))?;
         match page.config.set(name, value)? {
             true => Ok(()),
             false => Err(Error::usage("setting", "there is none of this name")),
