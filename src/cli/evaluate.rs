@@ -16,7 +16,7 @@ use super::machine::Pool;
 use super::number;
 use super::replay::Replay;
 use super::signals::Signals;
-use super::terminal::{Progress, counted, grouped, print, shell_word};
+use super::terminal::{Progress, counted, grouped, new_file, print, shell_word};
 
 /// Seed of the samples unless told otherwise.
 const SEED: u64 = 42;
@@ -51,15 +51,7 @@ impl Evaluate {
     /// Evaluates and prints; a run keeps the figures of its newest state in its folder.
     pub fn run(self) -> Result<(), Error> {
         if let Some(pairs) = &self.pairs {
-            if pairs.extension().is_none_or(|extension| extension != "png") {
-                return Err(Error::usage("--pairs", "expected NAME.png"));
-            }
-            if pairs.exists() {
-                return Err(Error::usage(
-                    "--pairs",
-                    format!("{} exists, expected a new file", pairs.display()),
-                ));
-            }
+            new_file("--pairs", pairs, &["png"])?;
         }
         let (isa, pool) = (self.replay.machine.isa()?, self.replay.machine.pool()?);
         let (name, checkpoint) = self.replay.state(&self.what)?;

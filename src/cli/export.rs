@@ -1,15 +1,14 @@
 //! `duel export`: the state after any step as a checkpoint file, or its generator as a file of C.
 
-use std::fs;
 use std::path::PathBuf;
 
 use clap::Args;
 use duel::Error;
 use duel::export::c;
-use duel::files::{parent, write_whole};
+use duel::files::write_whole;
 
 use super::replay::Replay;
-use super::terminal::{grouped, print};
+use super::terminal::{grouped, new_file, print};
 
 /// The flags of `duel export`.
 #[derive(Debug, Args)]
@@ -34,21 +33,13 @@ pub struct Export {
 impl Export {
     /// Writes the file, byte for byte the checkpoint that the run would have written after that step.
     pub fn run(self) -> Result<(), Error> {
-        let extension = self.out.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
         let formats: &[&str] = match &self.format {
             Some(format) => &[format],
             None => &["safetensors", "c"],
         };
-        if !formats.contains(&extension) {
-            return Err(Error::usage("--out", format!("expected NAME.{}", formats.join(" or NAME."))));
-        }
-        if self.out.exists() {
-            return Err(Error::usage("--out", format!("{} exists, expected a new file", self.out.display())));
-        }
-        let folder = parent(&self.out);
-        fs::create_dir_all(folder).map_err(|error| Error::io(folder, error))?;
+        new_file("--out", &self.out, formats)?;
         let (name, checkpoint) = self.replay.state(&self.from)?;
-        if extension == "c" {
+        if self.out.extension().is_some_and(|extension| extension == "c") {
             write_whole(&self.out, |file| c::write(&checkpoint, self.raw, file))?;
         } else {
             let bytes = checkpoint.encode()?;

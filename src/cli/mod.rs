@@ -13,7 +13,9 @@ mod bench;
 mod diff;
 mod evaluate;
 mod export;
+mod film;
 mod inspect;
+mod interpolate;
 mod machine;
 mod replay;
 mod sample;
@@ -47,6 +49,10 @@ enum Command {
     Verify(verify::Verify),
     /// Says what a generator's samples are worth, against real images.
     Evaluate(evaluate::Evaluate),
+    /// Makes a film of a run's samples over its training.
+    Film(film::Film),
+    /// Makes pictures between two samples.
+    Interpolate(interpolate::Interpolate),
     /// Says whether two runs or states are the same, and where they are not.
     Diff(diff::Diff),
     /// Times steps on this machine, against the peak of its cores.
@@ -95,6 +101,8 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Sample(sample) => sample.run(),
         Command::Verify(verify) => verify.run().map(|()| 0),
         Command::Evaluate(evaluate) => evaluate.run().map(|()| 0),
+        Command::Film(film) => film.run().map(|()| 0),
+        Command::Interpolate(interpolate) => interpolate.run().map(|()| 0),
         Command::Diff(diff) => diff.run(),
         Command::Bench(bench) => bench.run().map(|()| 0),
         Command::Inspect(inspect) => inspect.run().map(|()| 0),

@@ -72,14 +72,7 @@ impl Sample {
         let (isa, pool) = (self.replay.machine.isa()?, self.replay.machine.pool()?);
         let (state, checkpoint) = self.replay.state(&self.from)?;
         let classes = checkpoint.classes;
-        if let Some(class) = self.class.filter(|class| *class >= classes) {
-            let problem = match classes {
-                0 => "the run has no classes to ask for: expected one that was trained with --labels"
-                    .to_string(),
-                _ => format!("expected 0 to {}, not {class}", classes - 1),
-            };
-            return Err(Error::usage("--class", problem));
-        }
+        has_class(self.class, classes)?;
         let (columns, rows) = asked_grid.unwrap_or(grid(if self.class.is_some() { 0 } else { classes }));
         let labels = match format {
             Format::Idx { .. } if classes > 0 => label_files(&self.out),
@@ -181,6 +174,16 @@ impl Sample {
         }
         Ok(Digest(hash.finalize().into()))
     }
+}
+
+/// Refuses a class that the generator does not have.
+pub fn has_class(class: Option<usize>, classes: usize) -> Result<(), Error> {
+    let Some(class) = class.filter(|class| *class >= classes) else { return Ok(()) };
+    let problem = match classes {
+        0 => "the run has no classes to ask for: expected one that was trained with --labels".to_string(),
+        _ => format!("expected 0 to {}, not {class}", classes - 1),
+    };
+    Err(Error::usage("--class", problem))
 }
 
 /// Columns and rows.

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use console::Term;
 use duel::Error;
 use duel::export::grid::Canvas;
+use duel::files::parent;
 use duel::run::Observer;
 pub use duel::run::diff::{counted, grouped};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -19,6 +20,19 @@ pub fn print(text: &str) -> Result<(), Error> {
         .write_all(text.as_bytes())
         .and_then(|()| stdout.flush())
         .map_err(|error| Error::io("stdout", error))
+}
+
+/// Refuses a file that is there, or has no name of such an end, and makes its folder.
+pub fn new_file(flag: &'static str, path: &Path, extensions: &[&str]) -> Result<(), Error> {
+    let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+    if !extensions.contains(&extension) {
+        return Err(Error::usage(flag, format!("expected NAME.{}", extensions.join(" or NAME."))));
+    }
+    if path.exists() {
+        return Err(Error::usage(flag, format!("{} exists, expected a new file", path.display())));
+    }
+    let folder = parent(path);
+    std::fs::create_dir_all(folder).map_err(|error| Error::io(folder, error))
 }
 
 /// A path as a word of a shell's command line, of bash where it is not plain text.

@@ -3,10 +3,12 @@
 //!
 //! - [`grid`]: samples side by side
 //! - [`png`](mod@png): a canvas as PNG
+//! - [`apng`]: canvases as a film
 //! - [`idx`]: images as a data set
 //! - [`safetensors`](mod@safetensors): a state as a checkpoint
 //! - [`c`]: a generator as a C program's source
 
+pub mod apng;
 pub mod c;
 pub mod grid;
 pub mod idx;

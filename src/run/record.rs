@@ -89,7 +89,11 @@ pub fn record(
     Ok(Record { entry, canvas, digests })
 }
 
-fn canvas_of(trainer: &mut Owned<'_>, team: &impl Team) -> Result<Canvas, Error> {
+/// The canvas of the seed's first samples, as a run writes it.
+///
+/// # Errors
+/// [`Error::Diverged`] after divergence, [`Error::Environment`] if there is no memory for it.
+pub fn canvas_of(trainer: &mut Owned<'_>, team: &impl Team) -> Result<Canvas, Error> {
     let (size, seed) = ((trainer.images().width(), trainer.images().height()), trainer.config().seed);
     let (columns, rows) = grid(trainer.classes());
     let mut bytes = memory::filled(columns * rows * trainer.image_size(), 0, "canvas")?;

@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::export::safetensors::Checkpoint;
 use crate::kernels::Isa;
 use crate::parallel::Team;
-use crate::{BITS_VERSION, Dataset};
+use crate::{BITS_VERSION, Dataset, Trainer};
 
 /// What an argument names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -252,6 +252,45 @@ impl Recorded {
             (None, _) => {}
         }
         Ok(trainer)
+    }
+
+    /// Brings a trainer to each of `steps`, in ascending order: to what was saved, or from there by training. `see` looks at it.
+    ///
+    /// # Errors
+    /// As [`Recorded::has_step`], [`Recorded::trainer`] and [`forward`], and those of `see`.
+    pub fn visit(
+        &self,
+        steps: &[u64],
+        data: &Dataset,
+        isa: Isa,
+        team: &impl Team,
+        observer: &dyn Observer,
+        mut see: impl FnMut(&mut Owned<'_>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let saved = self.folder.checkpoints()?;
+        let (mut at, mut again) = (0, 0);
+        for &step in steps {
+            self.has_step(step)?;
+            let before = saved.iter().map(|(step, _)| *step).filter(|saved| *saved <= step).max();
+            again += step - before.unwrap_or(0).max(at);
+            at = step;
+        }
+        observer.begin(again);
+        let mut trainer: Option<Owned<'_>> = None;
+        for &step in steps {
+            let done = trainer.as_ref().map(Trainer::steps_done);
+            let further = |saved: u64| saved <= step && done.is_none_or(|done| saved > done);
+            if done.is_none() || saved.iter().any(|(saved, _)| further(*saved)) {
+                let start = self.checkpoint_before(step, observer)?;
+                if done.is_none() || start.as_ref().is_some_and(|start| further(start.step)) {
+                    trainer = Some(self.trainer(data, start.as_ref(), isa)?);
+                }
+            }
+            let trainer = trainer.as_mut().expect("the first step makes one");
+            forward(trainer, step, team, observer)?;
+            see(trainer)?;
+        }
+        Ok(())
     }
 }
 
