@@ -14,6 +14,7 @@ use duel::run::record::grid;
 use duel::{Digest, Error, Line, Rayon, Sampler, memory};
 use sha2::{Digest as _, Sha256};
 
+use super::npy::{read_noise, write_images};
 use super::number;
 use super::replay::Replay;
 use super::signals::Signals;
@@ -32,13 +33,16 @@ pub struct Sample {
     /// Seed of the samples; image i depends on the weights, the seed and i alone
     #[arg(long, value_name = "N", default_value_t = 42, value_parser = number::<u64>)]
     seed: u64,
+    /// NumPy's file of the noise vectors to make images of: float32 [n, latent size]
+    #[arg(long, value_name = "FILE.npy", conflicts_with_all = ["seed", "count"])]
+    z: Option<PathBuf>,
     /// Images to make [default: as many as the grid holds]
     #[arg(long, value_name = "N", value_parser = number::<u32>)]
     count: Option<u32>,
     /// Images per row and column of a PNG [default: 6x6; a column for each class of a conditional run, with six rows]
     #[arg(long, value_name = "COLUMNSxROWS")]
     grid: Option<String>,
-    /// A new file: NAME.png is a canvas, NAME-ubyte or NAME-ubyte.gz an IDX data set, beside which a conditional run's labels go
+    /// A new file: NAME.png is a canvas, NAME-ubyte or NAME-ubyte.gz an IDX data set, beside which a conditional run's labels go, NAME.npy an array of NumPy, uint8 [n, height, width]
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
     /// Take the parameters themselves where there is an average of them
@@ -58,6 +62,7 @@ pub struct Sample {
 #[derive(Clone, Copy, PartialEq)]
 enum Format {
     Png,
+    Npy,
     Idx { gzip: bool },
 }
 
@@ -83,12 +88,20 @@ impl Sample {
                 format!("{} would be taken for its labels, expected it to be removed", labels.display());
             return Err(Error::usage("--out", problem));
         }
+        let z = match &self.z {
+            Some(path) => Some(read_noise(path, checkpoint.config.latent_size)?),
+            None => None,
+        };
+        let given = z.as_ref().map(|z| z.len() / checkpoint.config.latent_size);
         let cells = columns * rows;
-        let count = self.count.unwrap_or(cells as u32);
+        let count = given.unwrap_or(self.count.map_or(cells, |count| count as usize));
+        if given == Some(0) {
+            return Err(Error::usage("--z", "expected one noise vector or more"));
+        }
         if count == 0 {
             return Err(Error::usage("--count", "expected 1 or more"));
         }
-        if format == Format::Png && count as usize > cells {
+        if format == Format::Png && count > cells {
             let problem = format!("{count} images do not fit into a grid of {columns}x{rows}");
             return Err(Error::usage("--count", problem));
         }
@@ -98,14 +111,16 @@ impl Sample {
             fs::create_dir_all(parent).map_err(|error| Error::io(parent, error))?;
         }
         note!(
-            "{} of {} · seed {} · {} → {}",
+            "{} of {} · {} · {} → {}",
             counted(count as u64, "image"),
             state,
-            self.seed,
+            self.z
+                .as_ref()
+                .map_or(format!("seed {}", self.seed), |path| format!("noise of {}", path.display())),
             format_args!("{} · {}", isa.name(), counted(pool.threads() as u64, "thread")),
             self.out.display()
         );
-        let (count, grid) = (count as usize, (columns, rows));
+        let grid = (columns, rows);
         let signals = Signals::listen()?;
         // The labels first: images that are there have theirs.
         if let (Some(path), Format::Idx { gzip }) = (labels.first(), format) {
@@ -113,7 +128,8 @@ impl Sample {
             note!("Their classes: {}", path.display());
         }
         let stop = || signals.caught().is_some();
-        let made = pool.install(|| self.write(&checkpoint, &mut sampler, format, count, grid, &stop));
+        let made =
+            pool.install(|| self.write(&checkpoint, &mut sampler, format, z.as_deref(), count, grid, &stop));
         match (made, signals.caught()) {
             (Ok(digest), _) => print(&format!("Samples digest: {digest}\n")).map(|()| 0),
             (Err(error), caught) => {
@@ -138,6 +154,7 @@ impl Sample {
         checkpoint: &Checkpoint,
         sampler: &mut Sampler<Box<[Line]>>,
         format: Format,
+        z: Option<&[f32]>,
         count: usize,
         grid: (usize, usize),
         stop: &(dyn Fn() -> bool + Sync),
@@ -145,11 +162,20 @@ impl Sample {
         let (height, width) = (checkpoint.height, checkpoint.width);
         let size = height * width;
         let mut hash = Sha256::new();
-        let mut images = memory::filled(CHUNK.min(count) * size, 0, "images")?;
+        // Noise that is given has its first image's class again in each chunk.
+        let chunk = CHUNK.next_multiple_of(checkpoint.classes.max(1));
+        let mut images = memory::filled(chunk.min(count) * size, 0, "images")?;
         let mut make = |out: &mut dyn Write| {
-            for first in (0..count).step_by(CHUNK) {
-                let images = &mut images[..CHUNK.min(count - first) * size];
-                let sampled = sampler.sample_class(&Rayon, self.seed, first as u64, self.class, images);
+            for first in (0..count).step_by(chunk) {
+                let images = &mut images[..chunk.min(count - first) * size];
+                let sampled = match z {
+                    Some(z) => {
+                        let latent = checkpoint.config.latent_size;
+                        let z = &z[first * latent..][..images.len() / size * latent];
+                        sampler.generate(&Rayon, z, self.class, images)
+                    }
+                    None => sampler.sample_class(&Rayon, self.seed, first as u64, self.class, images),
+                };
                 sampled.map_err(std::io::Error::other)?;
                 hash.update(&*images);
                 out.write_all(images)?;
@@ -166,6 +192,9 @@ impl Sample {
                 let canvas = canvas(&all, (width, height), grid, !self.no_invert)?;
                 drop(all);
                 write_whole(&self.out, |file| png::write(&canvas, file))?;
+            }
+            Format::Npy => {
+                write_whole(&self.out, |file| write_images(file, [count, height, width], make))?;
             }
             Format::Idx { gzip } => {
                 let sizes = [count as u32, height as u32, width as u32];
@@ -199,8 +228,9 @@ fn format_of(path: &Path) -> Result<Format, Error> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     match () {
         _ if name.ends_with(".png") => Ok(Format::Png),
+        _ if name.ends_with(".npy") => Ok(Format::Npy),
         _ if name.ends_with("-ubyte") => Ok(Format::Idx { gzip: false }),
         _ if name.ends_with("-ubyte.gz") => Ok(Format::Idx { gzip: true }),
-        _ => Err(Error::usage("--out", "expected a name that ends in .png, -ubyte or -ubyte.gz")),
+        _ => Err(Error::usage("--out", "expected a name that ends in .png, .npy, -ubyte or -ubyte.gz")),
     }
 }
