@@ -10,6 +10,7 @@ macro_rules! note {
 }
 
 mod bench;
+mod completions;
 mod diff;
 mod evaluate;
 mod export;
@@ -62,6 +63,10 @@ enum Command {
     Inspect(inspect::Inspect),
     /// Writes the state after any step as a checkpoint.
     Export(export::Export),
+    /// Prints what makes a shell complete the commands and flags.
+    Completions(completions::Completions),
+    /// Writes the pages of the manual.
+    Man(completions::Man),
 }
 
 /// Runs the program and returns its exit code: 0 done, 1 `diff` found a difference, 2 usage, 3 bad input, 4 I/O, 5 diverged, 6 environment, 7
@@ -108,6 +113,8 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Bench(bench) => bench.run().map(|()| 0),
         Command::Inspect(inspect) => inspect.run().map(|()| 0),
         Command::Export(export) => export.run().map(|()| 0),
+        Command::Completions(completions) => completions.run().map(|()| 0),
+        Command::Man(man) => man.run().map(|()| 0),
     };
     match done {
         Ok(code) => ExitCode::from(code),

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use console::Term;
 use duel::evaluate::Beside;
+use duel::export::grid::Canvas;
 use duel::run::training::End;
 use duel::run::{Folder, Host, Plan, Settings, Status, Training, Unfinished, open_data};
 use duel::{Dataset, Error, Isa, Rayon, StepStats, golden};
@@ -32,16 +33,30 @@ pub struct Train {
     /// Take settings from a TOML file, such as a run's config.toml; flags go before it
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Begin with the parameters of a safetensors file: a checkpoint's, or any file's with tensors of the same names and shapes
+    #[arg(long, value_name = "FILE", conflicts_with = "resume")]
+    init: Option<PathBuf>,
     /// Go on with a run: auto takes the newest good checkpoint of --out, a path that checkpoint or run
     #[arg(long, value_name = "auto|PATH")]
     resume: Option<PathBuf>,
     /// Evaluate the samples at the end, as duel evaluate does
     #[arg(long)]
     evaluate: bool,
+    /// On a terminal: show the samples above the bar, every 2,000 steps
+    #[arg(long)]
+    show: bool,
     #[command(flatten)]
     machine: Machine,
     #[command(flatten)]
     settings: Flags,
+}
+
+/// What a session is asked for beside the training.
+struct Asked<'a> {
+    isa: Isa,
+    machine: &'a Machine,
+    beside: Option<Beside>,
+    show: bool,
 }
 
 impl Train {
@@ -69,8 +84,13 @@ impl Train {
                 }
             })?;
             let beside = beside(self.evaluate, &data, &plan)?;
-            let training = Training::create(self.out.as_deref(), plan, &data)?;
-            return train(training, &data, isa, &self.machine, signals, beside);
+            let out = self.out.as_deref();
+            let training = match &self.init {
+                Some(init) => Training::create_from(init, out, plan, &data)?,
+                None => Training::create(out, plan, &data)?,
+            };
+            let asked = Asked { isa, machine: &self.machine, beside, show: self.show };
+            return train(training, &data, asked, signals);
         };
         let auto = resume == Path::new("auto");
         if !auto && self.out.is_some() {
@@ -85,7 +105,8 @@ impl Train {
         let data = old.run().find_data(folder.as_deref());
         let data = if folder.is_some() { data.map_err(where_data_are)? } else { data? };
         let beside = beside(self.evaluate, &data, &plan)?;
-        train(Training::resume(old, plan, &data)?, &data, isa, &self.machine, signals, beside)
+        let asked = Asked { isa, machine: &self.machine, beside, show: self.show };
+        train(Training::resume(old, plan, &data)?, &data, asked, signals)
     }
 }
 
@@ -102,10 +123,8 @@ fn beside(evaluate: bool, data: &Dataset, plan: &Plan) -> Result<Option<Beside>,
 fn train(
     mut training: Training<'_>,
     data: &Dataset,
-    isa: Isa,
-    machine: &Machine,
+    Asked { isa, machine, beside, show }: Asked<'_>,
     signals: Signals,
-    beside: Option<Beside>,
 ) -> Result<u8, Error> {
     training.set_isa(isa);
     let pool = &machine.pool_for(training.trainer())?;
@@ -135,7 +154,7 @@ fn train(
     }
     let (progress, started) = (Progress::of("steps trained"), Instant::now());
     progress.start(from, until);
-    let mut host = Person { progress, signals, unheard: None };
+    let mut host = Person { progress, signals, unheard: None, show };
     let end = pool.install(|| training.run(&Rayon, &mut host))?;
     drop(host.progress);
     let done = training.trainer().steps_done();
@@ -162,7 +181,7 @@ fn train(
             Ok(code)
         }
         _ => {
-            close(&training, data, &end, done - from, started.elapsed())?;
+            close(!show, &training, data, &end, done - from, started.elapsed())?;
             beside.map_or(Ok(0), |beside| evaluate::at_the_end(&training, data, beside, pool, &host.signals))
         }
     }
@@ -174,6 +193,7 @@ struct Person {
     signals: Signals,
     /// Why stdout takes nothing any more: the run is saved then, as on a signal.
     unheard: Option<Error>,
+    show: bool,
 }
 
 impl Host for Person {
@@ -182,6 +202,14 @@ impl Host for Person {
             .at(stats.step, || format!("· G {:.3} D {:.3}", stats.generator_loss, stats.discriminator_loss));
         let stop = self.signals.caught().is_some() || self.unheard.is_some();
         if stop { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    fn canvas(&mut self, _: u64, canvas: &Canvas) {
+        if let Some(picture) =
+            Some(canvas).filter(|_| self.show).and_then(|canvas| half_blocks(canvas, &Term::stderr()))
+        {
+            self.progress.suspend(|| note!("{}", picture.trim_end()));
+        }
     }
 
     /// The tutorial's line, on stdout.
@@ -202,6 +230,7 @@ impl Host for Person {
 
 /// The last lines: the digest, the picture, the time, whether the bits are the published ones.
 fn close(
+    show: bool,
     training: &Training<'_>,
     data: &Dataset,
     end: &End,
@@ -209,7 +238,9 @@ fn close(
     elapsed: Duration,
 ) -> Result<(), Error> {
     print(&format!("State digest: {}\n", end.digest))?;
-    if let Some(picture) = end.canvas.as_ref().and_then(|canvas| half_blocks(canvas, &Term::stderr())) {
+    if let Some(picture) =
+        end.canvas.as_ref().filter(|_| show).and_then(|canvas| half_blocks(canvas, &Term::stderr()))
+    {
         note!("{}", picture.trim_end());
     }
     let seconds = elapsed.as_secs_f64();
@@ -220,6 +251,10 @@ fn close(
     }
     let plan = training.plan();
     let found = training.trainer().digests()?;
+    if training.began_with_given() {
+        note!("The run began with given parameters: no digest is published for that.");
+        return Ok(());
+    }
     match golden::published(&plan.config, training.trainer().steps_done()) {
         Some(published) if data.digest() != golden::mnist(plan.config.labels) => {
             note!("The data are not MNIST's: nothing to compare with the published digest {published}");

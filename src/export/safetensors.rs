@@ -272,6 +272,47 @@ impl Checkpoint {
         Ok(Checkpoint { step, config, data_digest, digests, height, width, classes, state })
     }
 
+    /// A state at step 0 of a network of the trainer's sizes whose parameters are those of any safetensors file that has the eight of
+    /// them, under a checkpoint's names and in its shapes, as f32; other tensors, such as moments, are passed over. Moments are 0, and
+    /// an average, if there is one, is the parameters. The bytes are in canonical form, for [`Trainer::load`]; `source` names the
+    /// file in errors.
+    ///
+    /// # Errors
+    /// [`Error::Input`] if `bytes` are no such file, a tensor is missing or of another shape or kind, or a value is beyond ±2²⁰;
+    /// [`Error::Environment`] if there is no memory for them.
+    pub fn initial_state<D: AsImages, M: AsRef<[Line]>>(
+        trainer: &Trainer<D, M>,
+        bytes: &[u8],
+        source: &str,
+    ) -> Result<Vec<u8>, Error> {
+        let bad = |problem: String| Error::input(source.to_string(), problem);
+        let file = SafeTensors::deserialize(bytes)
+            .map_err(|error| bad(format!("not a whole safetensors file: {error}")))?;
+        let head = Checkpoint::head(trainer, Digest::of(&[]))?;
+        let sizes = head.sizes();
+        let mut state = memory::room(trainer.state_bytes(), source)?;
+        state.extend(0u64.to_le_bytes());
+        for (tensor, part, _) in parts(sizes.averaged) {
+            let (name, shape) = (tensor.name(), shape(tensor, &sizes));
+            let view = file.tensor(name).map_err(|_| bad(format!("has no tensor {name}")))?;
+            let (dtype, is) = (view.dtype(), view.shape());
+            if dtype != Dtype::F32 || is != shape {
+                return Err(bad(format!("{name}: expected F32 {shape:?}, not {dtype:?} {is:?}")));
+            }
+            match part {
+                Part::AdamM | Part::AdamV => state.resize(state.len() + view.data().len(), 0),
+                Part::Parameter | Part::Average => state.extend_from_slice(view.data()),
+            }
+            let values = view.data().as_chunks().0;
+            if let Some(at) =
+                values.iter().position(|&word| !Part::Parameter.admits(f32::from_le_bytes(word)))
+            {
+                return Err(bad(format!("{name}: value {at} is beyond ±2^20 or not a number")));
+            }
+        }
+        Ok(state)
+    }
+
     /// Goes on from it with `trainer`, whose data have the digest `data`: its next steps are those of the saved run.
     ///
     /// # Errors

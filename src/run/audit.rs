@@ -207,6 +207,14 @@ impl<'a> Audit<'a> {
         differs("data_digest", &run.data_digest.to_string(), &self.data.digest().to_string());
         let images = self.data.images().count().saturating_sub(plan.config.validation);
         differs("images", &run.images.to_string(), &images.to_string());
+        if let Some(init) = run.init {
+            match self.checkpoints.get(&0) {
+                Some(first) => differs("init", &init.to_string(), &first.state.to_string()),
+                None => self.problem(
+                    "its checkpoint of step 0, which it began with, is not there or not good".to_string(),
+                ),
+            }
+        }
         let at_end = run.steps_done == plan.schedule.steps;
         let possible = match run.status {
             Status::Done => at_end,
@@ -324,7 +332,7 @@ impl<'a> Audit<'a> {
     /// Trains from the checkpoint of step `from` (0: from the start) to `to`, comparing on the way.
     fn train_again(&self, (from, to): (u64, u64), isa: Isa, team: &impl Team) -> Result<(), Error> {
         let start = match from {
-            0 => None,
+            0 if self.outcome.init.is_none() => None,
             _ => Some(read_checkpoint(&self.run.folder.checkpoint(from))?),
         };
         let mut trainer = self.run.trainer(&self.data, start.as_ref(), isa)?;

@@ -371,8 +371,12 @@ impl Writer {
     pub fn write_checkpoint(&self, step: u64, bytes: &[u8], keep_last: usize) -> Result<(), Error> {
         write_whole(&self.folder.checkpoint(step), |file| file.write_all(bytes))?;
         if keep_last > 0 {
-            let up_to_there =
-                self.folder.checkpoints()?.into_iter().filter(|(at, path)| *at <= step && path.is_file());
+            let up_to_there = self
+                .folder
+                .checkpoints()?
+                .into_iter()
+                .filter(|(at, path)| (1..=step).contains(at) && path.is_file());
+            // That of step 0 is what a run began with: nothing else has it.
             for (_, old) in up_to_there.skip(keep_last) {
                 fs::remove_file(&old).map_err(|error| Error::io(&old, error))?;
             }

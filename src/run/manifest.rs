@@ -27,6 +27,9 @@ pub struct Outcome {
     /// The file of the data, by an absolute path: where they were when the run was last trained.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<String>,
+    /// Digest of the state that it began with, if its parameters were given: that is its checkpoint of step 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub init: Option<Digest>,
     /// Training images.
     pub images: usize,
     /// How it stands.

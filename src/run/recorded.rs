@@ -249,6 +249,11 @@ impl Recorded {
                 let version = manifest.run.bits_version;
                 return refused(format!("bits_version is {version}, this program's {BITS_VERSION}"));
             }
+            (None, Some(manifest)) if manifest.run.init.is_some() => {
+                return refused(
+                    "begins with given parameters, and its checkpoint of step 0 is not there".to_string(),
+                );
+            }
             (None, _) => {}
         }
         Ok(trainer)

@@ -16,6 +16,7 @@ use crate::digest::Digest;
 use crate::error::Error;
 use crate::export::grid::Canvas;
 use crate::export::safetensors;
+use crate::files;
 use crate::kernels::Isa;
 use crate::parallel::Team;
 use crate::trainer::StepStats;
@@ -28,6 +29,10 @@ pub trait Host: Send {
     fn step(&mut self, stats: &StepStats) -> ControlFlow<()> {
         let _ = stats;
         ControlFlow::Continue(())
+    }
+    /// The canvas of a step, which is written.
+    fn canvas(&mut self, step: u64, canvas: &Canvas) {
+        let _ = (step, canvas);
     }
     /// What a step leaves behind is written, and on the disk up to the last checkpoint; `report` says whether its losses should be reported.
     ///
@@ -81,6 +86,32 @@ impl<'a> Training<'a> {
         Training::new((plan, until), writer, trainer, data, None)
     }
 
+    /// As [`Training::create`], but with the parameters that the safetensors file `init` has: moments are 0, and the step is, too.
+    /// That state is the run's checkpoint of step 0.
+    ///
+    /// # Errors
+    /// As [`Training::create`] and [`initial_state`](safetensors::Checkpoint::initial_state); [`Error::Io`] if `init` cannot be read.
+    pub fn create_from(
+        init: &Path,
+        path: Option<&Path>,
+        plan: Plan,
+        data: &'a Dataset,
+    ) -> Result<Training<'a>, Error> {
+        let bytes = files::read(init).map_err(|error| Error::io(init, error))?;
+        let mut trainer = new_trainer(&plan, data)?;
+        let state = safetensors::Checkpoint::initial_state(&trainer, &bytes, &init.display().to_string())?;
+        trainer.load(&state)?;
+        let writer = Writer::create(path, &plan)?;
+        let (until, digest) = (plan.schedule.steps, trainer.digest()?);
+        let mut training = Training::new((plan, until), writer, trainer, data, None)?;
+        training.manifest.run.init = Some(digest);
+        // In this order: a run without its beginning cannot be gone on with, and says so.
+        training.writer.write_manifest(&training.manifest)?;
+        let bytes = safetensors::encode(&training.trainer, data.digest())?;
+        training.writer.write_checkpoint(0, &bytes, 0)?;
+        Ok(training)
+    }
+
     /// Goes on with an old run, whose settings are now those of `plan`. If it has been further than the plan's steps, it stays
     /// as long as it was, and this session stops there.
     ///
@@ -98,8 +129,13 @@ impl<'a> Training<'a> {
             let problem = format!("{field} is {is} in this run, not {wanted}: it cannot go on");
             Err(Error::input(folder.path().display().to_string(), problem))
         };
-        if let Some(Manifest { run: Outcome { bits_version, .. }, .. }) = folder.read_manifest()? {
+        let before = folder.read_manifest()?.map(|manifest| manifest.run);
+        if let Some(Outcome { bits_version, init, .. }) = before {
             differs("bits_version", &bits_version, &BITS_VERSION)?;
+            if init.is_some() && checkpoint.is_none() {
+                let problem = "begins with given parameters, and its checkpoint of step 0 is not there";
+                return Err(Error::input(folder.path().display().to_string(), problem));
+            }
         }
         run.trained_on(data)?;
         let before = run.plan;
@@ -142,12 +178,14 @@ impl<'a> Training<'a> {
         data: &'a Dataset,
         newest: Option<(u64, Digest)>,
     ) -> Result<Training<'a>, Error> {
-        let sessions = writer.folder.read_manifest()?.map_or(Vec::new(), |manifest| manifest.sessions);
+        let (init, sessions) =
+            writer.folder.read_manifest()?.map_or((None, Vec::new()), |old| (old.run.init, old.sessions));
         let run = Outcome {
             duel: env!("CARGO_PKG_VERSION").to_string(),
             bits_version: BITS_VERSION,
             data_digest: data.digest(),
             data: data.path().to_str().map(str::to_string),
+            init,
             images: trainer.images().count(),
             status: Status::Running,
             steps_done: trainer.steps_done(),
@@ -160,6 +198,10 @@ impl<'a> Training<'a> {
     /// Chooses the backend. The bits are the same.
     pub fn set_isa(&mut self, isa: Isa) {
         self.trainer.set_isa(isa);
+    }
+    /// Whether its parameters were given.
+    pub fn began_with_given(&self) -> bool {
+        self.manifest.run.init.is_some()
     }
     /// What it is to do.
     pub fn plan(&self) -> &Plan {
@@ -265,6 +307,9 @@ impl<'a> Training<'a> {
             stop |= stats.step == self.until && self.until < steps;
             let rate = (stats.step - from) as f64 / started.elapsed().as_secs_f64();
             let canvas = self.leave(&mut log, team, Some(&stats), stop, rate)?;
+            if let Some(canvas) = &canvas {
+                host.canvas(stats.step, canvas);
+            }
             host.written(&stats, self.plan.reports(stats.step))?;
             if stop {
                 return Ok((Status::Stopped, None));
