@@ -1,10 +1,11 @@
-//! `duel export`: the state after any step as a checkpoint file, or its generator as a file of C.
+//! `duel export`: the state after any step as a checkpoint file, or its networks as a file of C or ONNX.
 
 use std::path::PathBuf;
 
 use clap::Args;
 use duel::Error;
 use duel::export::c;
+use duel::export::onnx::{self, Network};
 use duel::files::write_whole;
 
 use super::replay::Replay;
@@ -17,13 +18,16 @@ pub struct Export {
     /// A run's folder, for its newest checkpoint, RUN@STEP for any step, or a checkpoint (.safetensors)
     #[arg(value_name = "RUN[@STEP]|STATE")]
     from: PathBuf,
-    /// A new file: NAME.safetensors is a checkpoint, NAME.c the generator as C99 that needs nothing else
+    /// A new file: NAME.safetensors is a checkpoint, NAME.c the generator as C99 that needs nothing else, NAME.onnx the generator for other programs
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
     /// What to write, if the name of the file is to say it: that is checked
-    #[arg(long, value_name = "FORMAT", value_parser = ["safetensors", "c"])]
+    #[arg(long, value_name = "FORMAT", value_parser = ["safetensors", "c", "onnx"])]
     format: Option<String>,
-    /// In C: take the parameters themselves where there is an average of them
+    /// As ONNX: the discriminator instead
+    #[arg(long, conflicts_with = "raw")]
+    discriminator: bool,
+    /// In C, and as ONNX: take the parameters themselves where there is an average of them
     #[arg(long)]
     raw: bool,
     #[command(flatten)]
@@ -35,12 +39,22 @@ impl Export {
     pub fn run(self) -> Result<(), Error> {
         let formats: &[&str] = match &self.format {
             Some(format) => &[format],
-            None => &["safetensors", "c"],
+            None => &["safetensors", "c", "onnx"],
         };
         new_file("--out", &self.out, formats)?;
         let (name, checkpoint) = self.replay.state(&self.from)?;
-        if self.out.extension().is_some_and(|extension| extension == "c") {
+        let is = |format: &str| self.out.extension().is_some_and(|extension| extension == format);
+        if self.discriminator && !is("onnx") {
+            return Err(Error::usage("--discriminator", "expected --out NAME.onnx beside it"));
+        }
+        if is("c") {
             write_whole(&self.out, |file| c::write(&checkpoint, self.raw, file))?;
+        } else if is("onnx") {
+            let network = match self.discriminator {
+                true => Network::Discriminator,
+                false => Network::Generator { raw: self.raw },
+            };
+            write_whole(&self.out, |file| onnx::write(&checkpoint, network, file))?;
         } else {
             let bytes = checkpoint.encode()?;
             write_whole(&self.out, |file| file.write_all(&bytes))?;

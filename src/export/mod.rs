@@ -7,10 +7,13 @@
 //! - [`idx`]: images as a data set
 //! - [`safetensors`](mod@safetensors): a state as a checkpoint
 //! - [`c`]: a generator as a C program's source
+//! - `onnx`: a network for other programs
 
 pub mod apng;
 pub mod c;
 pub mod grid;
 pub mod idx;
+#[cfg(feature = "run")]
+pub mod onnx;
 pub mod png;
 pub mod safetensors;
