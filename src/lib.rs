@@ -69,6 +69,7 @@
 //! - `export`: states, samples and pictures as files
 //! - `run`: a run that lives in a folder: training, resuming, checking, comparing
 //! - `evaluate`: what samples are worth
+//! - `sweep`: many runs of one plan
 //!
 //! The program (`src/main.rs` and `src/cli`) is a crate of its own over the public face of all that.
 
@@ -96,6 +97,8 @@ pub mod run;
 #[cfg(feature = "std")]
 pub mod self_check;
 pub mod settings;
+#[cfg(feature = "run")]
+pub mod sweep;
 pub mod trainer;
 
 pub use config::Config;

@@ -23,6 +23,7 @@ mod replay;
 mod sample;
 mod settings;
 mod signals;
+mod sweep;
 mod terminal;
 mod train;
 mod verify;
@@ -45,6 +46,8 @@ struct Cli {
 enum Command {
     /// Trains a run, 70,000 steps unless told otherwise, and writes its folder.
     Train(Box<train::Train>),
+    /// Trains many runs of one plan, here or anywhere.
+    Sweep(Box<sweep::Sweep>),
     /// Makes images with a trained generator: a canvas, or a data set.
     Sample(sample::Sample),
     /// Checks this machine, or a run, against the bits that they should have.
@@ -104,6 +107,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let done = match cli.command {
         Command::Train(train) => train.run(),
+        Command::Sweep(sweep) => sweep.run(),
         Command::Sample(sample) => sample.run(),
         Command::Verify(verify) => verify.run().map(|()| 0),
         Command::Evaluate(evaluate) => evaluate.run().map(|()| 0),

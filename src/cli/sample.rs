@@ -93,18 +93,7 @@ impl Sample {
             None => None,
         };
         let given = z.as_ref().map(|z| z.len() / checkpoint.config.latent_size);
-        let cells = columns * rows;
-        let count = given.unwrap_or(self.count.map_or(cells, |count| count as usize));
-        if given == Some(0) {
-            return Err(Error::usage("--z", "expected one noise vector or more"));
-        }
-        if count == 0 {
-            return Err(Error::usage("--count", "expected 1 or more"));
-        }
-        if format == Format::Png && count > cells {
-            let problem = format!("{count} images do not fit into a grid of {columns}x{rows}");
-            return Err(Error::usage("--count", problem));
-        }
+        let count = self.images(given, format, (columns, rows))?;
         let mut sampler = checkpoint.sampler(self.raw)?;
         sampler.set_isa(isa);
         if let Some(parent) = self.out.parent() {
@@ -139,6 +128,27 @@ impl Sample {
                 Ok(code)
             }
         }
+    }
+
+    /// How many images are made: as many as there is noise `given`, as were asked for, or as the grid holds.
+    fn images(
+        &self,
+        given: Option<usize>,
+        format: Format,
+        (columns, rows): (usize, usize),
+    ) -> Result<usize, Error> {
+        let (cells, flag) = (columns * rows, if given.is_some() { "--z" } else { "--count" });
+        let count = given.or(self.count.map(|count| count as usize)).unwrap_or(cells);
+        if count == 0 {
+            return Err(Error::usage(flag, "expected 1 or more"));
+        }
+        if format == Format::Png && count > cells {
+            return Err(Error::usage(
+                flag,
+                format!("{count} images do not fit into a grid of {columns}x{rows}"),
+            ));
+        }
+        Ok(count)
     }
 
     /// Writes the class of each image.

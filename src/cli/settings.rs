@@ -1,14 +1,30 @@
 //! A run's settings as flags: each one that is declared is a flag, with its help and default.
 
 use std::ffi::OsString;
+use std::path::Path;
 
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, value_parser};
+use duel::Error;
 use duel::run::{Plan, Settings};
 use duel::settings::Kind;
 
 /// The settings that were given as flags.
 #[derive(Debug)]
 pub struct Flags(pub Settings);
+
+impl Flags {
+    /// These, then those of a preset, then those of a file.
+    pub fn or(self, preset: Option<&str>, file: Option<&Path>) -> Result<Settings, Error> {
+        let mut settings = self.0;
+        if let Some(name) = preset {
+            settings = settings.or(Settings::preset(name)?);
+        }
+        if let Some(path) = file {
+            settings = settings.or(Settings::read(path)?);
+        }
+        Ok(settings)
+    }
+}
 
 impl Args for Flags {
     fn augment_args(command: Command) -> Command {

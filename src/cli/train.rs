@@ -9,7 +9,7 @@ use console::Term;
 use duel::evaluate::Beside;
 use duel::export::grid::Canvas;
 use duel::run::training::End;
-use duel::run::{Folder, Host, Plan, Settings, Status, Training, Unfinished, open_data};
+use duel::run::{Folder, Host, Plan, Status, Training, Unfinished, open_data};
 use duel::{Dataset, Error, Isa, Rayon, StepStats, golden};
 
 use super::evaluate;
@@ -66,13 +66,7 @@ impl Train {
         let signals = Signals::listen()?;
         let isa = self.machine.isa()?;
         self.machine.threads()?;
-        let mut settings = self.settings.0;
-        if let Some(name) = &self.preset {
-            settings = settings.or(Settings::preset(name)?);
-        }
-        if let Some(path) = &self.config {
-            settings = settings.or(Settings::read(path)?);
-        }
+        let settings = self.settings.or(self.preset.as_deref(), self.config.as_deref())?;
         let plan = Plan::new(&settings)?;
         let Some(resume) = self.resume else {
             let data = open_data(&plan.schedule.data, &plan.config).map_err(|error| {

@@ -1,0 +1,318 @@
+//! `duel sweep`: many runs of one plan, here or wherever something starts them.
+
+use std::ops::{ControlFlow, Range};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use clap::{Args, Subcommand};
+use duel::files::write_whole;
+use duel::run::{Folder, Host, Observer, Status, Training, Unfinished, open_data};
+use duel::sweep::{self, Member, Outcome};
+use duel::{Dataset, Error, Isa, Rayon, StepStats};
+
+use super::machine::{self, Machine, Pool};
+use super::replay::where_data_are;
+use super::settings::Flags;
+use super::signals::Signals;
+use super::terminal::{Progress, counted, grouped, print, shell_word};
+use super::{number, presets};
+
+/// The flags of `duel sweep`.
+#[derive(Debug, Args)]
+#[command(
+    allow_negative_numbers = true,
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true
+)]
+pub struct Sweep {
+    #[command(subcommand)]
+    part: Option<Part>,
+    /// A run for each of these seeds: the first, and the one after the last
+    #[arg(long, value_name = "A..B", value_parser = range)]
+    seeds: Option<Range<u64>>,
+    /// A run for each of these values of a setting; several times: for each combination
+    #[arg(long, value_name = "NAME=X,Y,…", value_parser = values)]
+    set: Vec<(String, Vec<String>)>,
+    /// Folder of the sweep: plan.jsonl, a folder for each run, summary.csv; the same sweep goes on where it was stopped
+    #[arg(long, value_name = "DIR", required = true)]
+    out: Option<PathBuf>,
+    /// Runs at a time, which share the threads [default: as many as there are threads]
+    #[arg(long, value_name = "J", value_parser = number::<usize>)]
+    jobs: Option<usize>,
+    /// Write the plan, and train nothing: duel sweep run then does one of its runs, anywhere
+    #[arg(long)]
+    plan_only: bool,
+    /// Named settings of all runs, which flags go before
+    #[arg(long, value_name = "NAME", value_parser = presets())]
+    preset: Option<String>,
+    /// Take settings of all runs from a TOML file; flags go before it
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    machine: Machine,
+    #[command(flatten)]
+    settings: Flags,
+}
+
+/// What is done apart from the whole.
+#[derive(Debug, Subcommand)]
+enum Part {
+    /// Trains one run of a plan, or goes on with it.
+    Run {
+        /// The plan.jsonl of a sweep, or its folder
+        plan: PathBuf,
+        /// Which line of the plan, counted from 0
+        #[arg(long, value_name = "I", value_parser = number::<usize>)]
+        index: usize,
+        #[command(flatten)]
+        machine: Machine,
+    },
+    /// Writes summary.csv, of what the runs have come to, and prints medians and quartiles.
+    Collect {
+        /// The plan.jsonl of a sweep, or its folder
+        plan: PathBuf,
+    },
+}
+
+impl Sweep {
+    /// Trains what is left of the sweep; the exit code: 0, or that of the signal that stopped it.
+    pub fn run(self) -> Result<u8, Error> {
+        match self.part {
+            Some(Part::Run { plan, index, machine }) => run_one(&plan, index, &machine),
+            Some(Part::Collect { plan }) => {
+                let members = sweep::read_plan(&plan)?;
+                collect(folder_of(&plan), &members).map(|()| 0)
+            }
+            None => self.run_all(),
+        }
+    }
+
+    fn run_all(self) -> Result<u8, Error> {
+        let signals = Signals::listen()?;
+        let isa = self.machine.isa()?;
+        let threads = self.machine.threads()?.unwrap_or_else(machine::cores);
+        let shared = self.settings.or(self.preset.as_deref(), self.config.as_deref())?;
+        let members = sweep::members(self.seeds, &self.set, &shared).map_err(flag)?;
+        let out = self.out.expect("clap asks for it");
+        let plan = sweep::write_plan(&out, &members).map_err(flag)?;
+        if self.plan_only {
+            note!("{} → {}", counted(members.len() as u64, "run"), plan.display());
+            return Ok(0);
+        }
+        let jobs = self.jobs.unwrap_or(threads).clamp(1, members.len());
+        let each = (threads / jobs).max(1);
+        let left: Vec<Member> = members.iter().filter(|member| !is_over(&out, member)).cloned().collect();
+        note!(
+            "{}, {} left · {} at a time · {} · {} each → {}",
+            counted(members.len() as u64, "run"),
+            grouped(left.len() as u64),
+            grouped(jobs as u64),
+            isa.name(),
+            counted(each as u64, "thread"),
+            out.display()
+        );
+        let data = datasets(&left)?;
+        let progress = Progress::of("steps trained");
+        let steps = left
+            .iter()
+            .map(|member| member.plan().map(|plan| plan.schedule.steps))
+            .sum::<Result<u64, Error>>()?;
+        progress.begin(steps);
+        let all = All {
+            out: &out,
+            data: &data,
+            isa,
+            signals: &signals,
+            progress: &progress,
+            failed: &AtomicBool::new(false),
+        };
+        all.train_all(&left, jobs, each)?;
+        drop(progress);
+        collect(&out, &members)?;
+        let Some((signal, code)) = signals.caught() else { return Ok(0) };
+        note!(
+            "Stopped by {signal}. To go on: the same command; or for one run: duel sweep run {} --index I",
+            shell_word(&plan)
+        );
+        Ok(code)
+    }
+}
+
+/// An error with the flag that it is about.
+fn flag(error: Error) -> Error {
+    match error {
+        Error::Usage { setting, problem } => Error::usage(format!("--{setting}"), problem),
+        other => other,
+    }
+}
+
+fn range(text: &str) -> Result<Range<u64>, &'static str> {
+    let ends = text.split_once("..").and_then(|(from, to)| Some(from.parse().ok()?..to.parse().ok()?));
+    ends.filter(|ends: &Range<u64>| ends.start < ends.end)
+        .ok_or("expected two numbers, as in 0..20, which is 0 to 19")
+}
+
+fn values(text: &str) -> Result<(String, Vec<String>), &'static str> {
+    let (name, values) =
+        text.split_once('=').ok_or("expected a setting and values, as in learning-rate=1e-4,2e-4")?;
+    Ok((
+        name.trim_start_matches("--").to_string(),
+        values.split(',').map(|value| value.trim().to_string()).collect(),
+    ))
+}
+
+fn folder_of(plan: &Path) -> &Path {
+    if plan.is_dir() { plan } else { duel::files::parent(plan) }
+}
+
+/// Whether a run is at its end, or has diverged.
+fn is_over(sweep: &Path, member: &Member) -> bool {
+    let steps = member.plan().map_or(0, |plan| plan.schedule.steps);
+    let manifest = Folder::new(sweep.join(&member.run)).read_manifest().ok().flatten();
+    manifest.is_some_and(|manifest| match manifest.run.status {
+        Status::Done => manifest.run.steps_done == steps,
+        status => status == Status::Diverged,
+    })
+}
+
+/// The data sets of runs, each read once: by where they are, and whether with labels.
+type Datasets = Vec<((PathBuf, bool), Dataset)>;
+
+fn datasets(members: &[Member]) -> Result<Datasets, Error> {
+    let mut all: Datasets = Vec::new();
+    for member in members {
+        let plan = member.plan()?;
+        let key = (plan.schedule.data.clone(), plan.config.labels);
+        if all.iter().all(|(other, _)| *other != key) {
+            let data = open_data(&plan.schedule.data, &plan.config).map_err(where_data_are)?;
+            all.push((key, data));
+        }
+    }
+    Ok(all)
+}
+
+/// One run, on all threads.
+fn run_one(plan: &Path, index: usize, machine: &Machine) -> Result<u8, Error> {
+    let (signals, isa) = (Signals::listen()?, machine.isa()?);
+    let members = sweep::read_plan(plan)?;
+    let Some(member) = members.get(index) else {
+        let problem =
+            format!("expected 0 to {}, the lines of {}", members.len().saturating_sub(1), plan.display());
+        return Err(Error::usage("--index", problem));
+    };
+    let out = folder_of(plan);
+    if !is_over(out, member) {
+        let data = datasets(std::slice::from_ref(member))?;
+        let progress = Progress::of("steps trained");
+        progress.begin(member.plan()?.schedule.steps);
+        let failed = AtomicBool::new(false);
+        let all = All { out, data: &data, isa, signals: &signals, progress: &progress, failed: &failed };
+        all.train(member, &machine.pool()?)?;
+    }
+    let outcome = Outcome::read(out, member)?;
+    let digest = outcome.digest.map_or("none".to_string(), |digest| digest.to_string());
+    print(&format!("State digest: {digest}\n"))?;
+    Ok(signals.caught().filter(|_| !is_over(out, member)).map_or(0, |(_, code)| code))
+}
+
+/// What the runs of a sweep share.
+struct All<'a> {
+    out: &'a Path,
+    data: &'a Datasets,
+    isa: Isa,
+    signals: &'a Signals,
+    progress: &'a Progress,
+    /// Another run has ended in an error.
+    failed: &'a AtomicBool,
+}
+
+impl All<'_> {
+    fn stops(&self) -> bool {
+        self.signals.caught().is_some() || self.failed.load(Ordering::Relaxed)
+    }
+
+    /// Trains runs, so many at a time on so many threads each, until all are at their ends, or one ends in an error.
+    fn train_all(&self, left: &[Member], jobs: usize, threads: usize) -> Result<(), Error> {
+        let (next, error) = (AtomicUsize::new(0), Mutex::new(None));
+        std::thread::scope(|scope| {
+            for _ in 0..jobs.min(left.len()) {
+                scope.spawn(|| {
+                    let worked = machine::pool(threads).and_then(|pool| {
+                        while let Some(member) = left.get(next.fetch_add(1, Ordering::Relaxed)) {
+                            if self.stops() {
+                                break;
+                            }
+                            self.train(member, &pool)?;
+                        }
+                        Ok(())
+                    });
+                    if let Err(found) = worked {
+                        self.failed.store(true, Ordering::Relaxed);
+                        error.lock().expect("nothing panics while it is held").get_or_insert(found);
+                    }
+                });
+            }
+        });
+        error.into_inner().expect("nothing panics while it is held").map_or(Ok(()), Err)
+    }
+
+    /// Begins a run or goes on with it. One that diverges is a result.
+    fn train(&self, member: &Member, pool: &Pool) -> Result<(), Error> {
+        let (plan, path) = (member.plan()?, self.out.join(&member.run));
+        let key = (plan.schedule.data.clone(), plan.config.labels);
+        let data = self.data.iter().find(|(of, _)| *of == key).map(|(_, data)| data).expect("all are read");
+        let mut training = match Folder::new(&path).holds_run() {
+            true => Training::resume(Unfinished::open(&path, self.progress)?, plan, data)?,
+            false => Training::create(Some(&path), plan, data)?,
+        };
+        training.set_isa(self.isa);
+        (0..training.trainer().steps_done()).for_each(|_| self.progress.step());
+        let ended = match pool.install(|| training.run(&Rayon, &mut Listener(self))) {
+            Err(Error::Diverged { step }) => format!("has diverged at step {}", grouped(step)),
+            Err(error) => return Err(error),
+            Ok(end) => {
+                format!("{} after step {}", end.status.name(), grouped(training.trainer().steps_done()))
+            }
+        };
+        self.progress.note(&format!("{}: {ended}", member.run));
+        Ok(())
+    }
+}
+
+/// Counts steps, and stops where a signal has come.
+struct Listener<'a>(&'a All<'a>);
+
+impl Host for Listener<'_> {
+    fn step(&mut self, _: &StepStats) -> ControlFlow<()> {
+        self.0.progress.step();
+        if self.0.stops() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+}
+
+/// Writes the table of the runs, and prints digests, medians and quartiles.
+fn collect(out: &Path, members: &[Member]) -> Result<(), Error> {
+    let outcomes =
+        members.iter().map(|member| Outcome::read(out, member)).collect::<Result<Vec<_>, Error>>()?;
+    let path = out.join("summary.csv");
+    write_whole(&path, |file| file.write_all(sweep::summary(&outcomes).as_bytes()))?;
+    let mut text = String::new();
+    for outcome in &outcomes {
+        let status = outcome.status.map_or("not begun", Status::name);
+        let digest = outcome.digest.map_or(String::new(), |digest| format!(" {digest}"));
+        text += &format!("{}: {status}, {}{digest}\n", outcome.member.run, counted(outcome.steps, "step"));
+    }
+    for group in sweep::groups(&outcomes).iter().filter(|group| group.runs > 1) {
+        let settings: Vec<String> =
+            group.settings.iter().map(|(name, value)| format!("{name} {value}")).collect();
+        let settings = if settings.is_empty() { "all".to_string() } else { settings.join(", ") };
+        text += &format!("{settings}: {}, median (quartiles):", counted(group.runs as u64, "run"));
+        for (name, [lower, median, upper]) in &group.figures {
+            text += &format!(" {name} {median:.4} ({lower:.4} to {upper:.4})");
+        }
+        text += "\n";
+    }
+    print(&text)?;
+    note!("{}", path.display());
+    Ok(())
+}

@@ -1,0 +1,366 @@
+//! Many runs of one plan: each a folder beside `plan.jsonl`, which has a line for each, so that any program on any machine can do
+//! one of them; and what they have come to. Uses the public face of [`run`](crate::run) and [`evaluate`](crate::evaluate).
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::digest::Digest;
+use crate::error::Error;
+use crate::evaluate::Evaluation;
+use crate::files::{self, write_whole};
+use crate::run::log::{self, Entry};
+use crate::run::{Folder, Plan, Settings, Status};
+
+/// The name of the file.
+pub const PLAN: &str = "plan.jsonl";
+/// Runs of a sweep, at most.
+const MOST: usize = 100_000;
+
+/// A run of a sweep.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Member {
+    /// The name of its folder, of what it does not share with the others.
+    pub run: String,
+    /// Its settings, as far as they are given.
+    pub settings: BTreeMap<String, String>,
+}
+
+impl Member {
+    /// What it is to do.
+    ///
+    /// # Errors
+    /// As [`Plan::new`].
+    pub fn plan(&self) -> Result<Plan, Error> {
+        let mut settings = Settings::default();
+        self.settings.iter().for_each(|(name, text)| settings.set(name, text));
+        Plan::new(&settings)
+    }
+}
+
+/// A run for each seed with each combination of the values of `set`, and `shared` settings.
+///
+/// # Errors
+/// [`Error::Usage`] if there is none, or there are more than 100,000, a setting is set twice, or one that a run cannot have.
+pub fn members(
+    seeds: Option<Range<u64>>,
+    set: &[(String, Vec<String>)],
+    shared: &Settings,
+) -> Result<Vec<Member>, Error> {
+    let defaults = Plan::default().values();
+    let shared: BTreeMap<String, String> = defaults
+        .iter()
+        .filter_map(|(about, _)| Some((about.name.to_string(), shared.get(about.name)?.to_string())))
+        .collect();
+    let mut varied: Vec<(&str, Vec<String>)> =
+        set.iter().map(|(name, values)| (&name[..], values.clone())).collect();
+    if let Some(seeds) = seeds {
+        if seeds.end.saturating_sub(seeds.start) > MOST as u64 {
+            return Err(Error::usage("seeds", format!("expected {MOST} runs or fewer")));
+        }
+        varied.push(("seed", seeds.map(|seed| seed.to_string()).collect()));
+    }
+    for (i, (name, _)) in varied.iter().enumerate() {
+        if varied[..i].iter().any(|(other, _)| other == name) || shared.contains_key(*name) {
+            return Err(Error::usage("set", format!("{name} is given twice")));
+        }
+    }
+    let count = varied.iter().map(|(_, values)| values.len()).try_fold(1usize, usize::checked_mul);
+    if count.is_none_or(|count| count == 0 || count > MOST) || varied.is_empty() {
+        return Err(Error::usage("set", format!("expected 1 to {MOST} runs, by --seeds or --set")));
+    }
+    let mut members = vec![Member { run: String::new(), settings: shared }];
+    for (name, values) in &varied {
+        members = members
+            .iter()
+            .flat_map(|member| {
+                values.iter().map(|value| {
+                    let mut settings = member.settings.clone();
+                    settings.insert(name.to_string(), value.clone());
+                    let dash = if member.run.is_empty() { "" } else { "_" };
+                    let plain =
+                        |c: char| if c.is_ascii_alphanumeric() || ".+-".contains(c) { c } else { '-' };
+                    let value: String = value.chars().map(plain).collect();
+                    Member { run: format!("{}{dash}{name}-{value}", member.run), settings }
+                })
+            })
+            .collect();
+    }
+    for (i, member) in members.iter().enumerate() {
+        member.plan()?;
+        if i > 0 && members[i - 1].run == member.run {
+            return Err(Error::usage("set", format!("two runs would be in {}", member.run)));
+        }
+    }
+    Ok(members)
+}
+
+/// Writes the plan into the folder of the sweep; where there is one, it must be the same.
+///
+/// # Errors
+/// [`Error::Usage`] if it is another one, [`Error::Io`].
+pub fn write_plan(folder: &Path, members: &[Member]) -> Result<PathBuf, Error> {
+    let path = folder.join(PLAN);
+    let line = |member| serde_json::to_string(member).expect("plain values") + "\n";
+    let text: String = members.iter().map(line).collect();
+    if path.exists() {
+        return match read_plan(&path)? == members {
+            true => Ok(path),
+            false => {
+                let problem = format!("{} has the plan of another sweep", folder.display());
+                Err(Error::usage("out", problem))
+            }
+        };
+    }
+    std::fs::create_dir_all(folder).map_err(|error| Error::io(folder, error))?;
+    write_whole(&path, |file| file.write_all(text.as_bytes()))?;
+    Ok(path)
+}
+
+/// Reads a plan: the file, or the folder that it is in.
+///
+/// # Errors
+/// [`Error::Io`]; [`Error::Input`] naming the line that is not one of a plan's, or whose settings no run can have.
+pub fn read_plan(path: &Path) -> Result<Vec<Member>, Error> {
+    let path = &if path.is_dir() { path.join(PLAN) } else { path.to_path_buf() };
+    let bytes = files::read(path).map_err(|error| Error::io(path, error))?;
+    let text = String::from_utf8_lossy(&bytes);
+    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+    lines
+        .map(|(i, line)| {
+            let bad = |problem: String| {
+                Error::input(path.display().to_string(), format!("line {}: {problem}", i + 1))
+            };
+            let member: Member =
+                serde_json::from_str(line).map_err(|error| bad(format!("malformed: {error}")))?;
+            let folder = Path::new(&member.run);
+            if folder.components().count() != 1 || folder.file_name() != Some(folder.as_os_str()) {
+                return Err(bad(format!("run is {:?}, expected the name of a folder", member.run)));
+            }
+            member.plan().map_err(|error| bad(error.to_string()))?;
+            Ok(member)
+        })
+        .collect()
+}
+
+/// What a run has come to.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// Which run.
+    pub member: Member,
+    /// How it stands; none if it has not begun.
+    pub status: Option<Status>,
+    /// Steps done.
+    pub steps: u64,
+    /// Digest of its state.
+    pub digest: Option<Digest>,
+    /// The last line of its log.
+    pub last: Option<Entry>,
+    /// What its samples are worth, if that was asked.
+    pub evaluation: Option<Evaluation>,
+}
+
+impl Outcome {
+    /// Reads what the folder of a run says.
+    ///
+    /// # Errors
+    /// As [`Folder::read_manifest`] and [`log::entries`]; [`Error::Input`] if its settings are not the plan's.
+    pub fn read(sweep: &Path, member: &Member) -> Result<Outcome, Error> {
+        let folder = Folder::new(sweep.join(&member.run));
+        let manifest = folder.read_manifest()?.map(|manifest| manifest.run);
+        if manifest.is_some() && Plan::new(&folder.read_settings()?)?.config != member.plan()?.config {
+            let problem = "its settings are not those of the sweep's plan";
+            return Err(Error::input(folder.config().display().to_string(), problem));
+        }
+        let evaluation = files::read(&folder.evaluation()).ok();
+        Ok(Outcome {
+            member: member.clone(),
+            status: manifest.as_ref().map(|run| run.status),
+            steps: manifest.as_ref().map_or(0, |run| run.steps_done),
+            digest: manifest.and_then(|run| run.state_digest),
+            last: log::entries(&folder.log())?.into_values().next_back(),
+            evaluation: evaluation.and_then(|bytes| serde_json::from_slice(&bytes).ok()),
+        })
+    }
+
+    /// Its figures, by name: of the last logged step, and of the evaluation.
+    pub fn figures(&self) -> Vec<(&'static str, Option<f64>)> {
+        // As the log writes them: the shortest decimals that are this f32.
+        let last =
+            |of: fn(&Entry) -> f32| self.last.as_ref().and_then(|entry| of(entry).to_string().parse().ok());
+        let report = self.evaluation.as_ref().map(|evaluation| &evaluation.report);
+        vec![
+            ("g_loss", last(|entry| entry.g_loss)),
+            ("d_loss", last(|entry| entry.d_loss)),
+            ("mean_d_real", last(|entry| entry.mean_d_real)),
+            ("mean_d_fake", last(|entry| entry.mean_d_fake)),
+            ("nats", report.map(|report| report.parzen.nats)),
+            ("precision", report.map(|report| report.precision)),
+            ("recall", report.map(|report| report.recall)),
+            ("density", report.map(|report| report.density)),
+            ("coverage", report.map(|report| report.coverage)),
+        ]
+    }
+}
+
+/// The names of the settings that the runs of a plan differ in.
+pub fn varied(members: &[Member]) -> Vec<&str> {
+    let names = members.first().map(|first| first.settings.keys()).into_iter().flatten();
+    let differs = |name: &&String| {
+        members.iter().any(|member| member.settings.get(*name) != members[0].settings.get(*name))
+    };
+    names.filter(differs).map(|name| &name[..]).collect()
+}
+
+/// A table of all runs, as CSV.
+pub fn summary(outcomes: &[Outcome]) -> String {
+    let members: Vec<Member> = outcomes.iter().map(|outcome| outcome.member.clone()).collect();
+    let names = varied(&members);
+    let figures = outcomes.first().map(Outcome::figures).unwrap_or_default();
+    let head = ["run"].into_iter().chain(names.iter().copied()).chain(["status", "steps"]);
+    let head = head.chain(figures.iter().map(|(name, _)| *name)).chain(["digest"]);
+    let mut text = head.collect::<Vec<_>>().join(",") + "\n";
+    for outcome in outcomes {
+        let settings = names.iter().map(|name| field(&outcome.member.settings[*name]));
+        let figures =
+            outcome.figures().into_iter().map(|(_, figure)| figure.map_or(String::new(), |x| x.to_string()));
+        let cells: Vec<String> = [outcome.member.run.clone()]
+            .into_iter()
+            .chain(settings)
+            .chain([outcome.status.map_or("not begun", Status::name).to_string(), outcome.steps.to_string()])
+            .chain(figures)
+            .chain([outcome.digest.map_or(String::new(), |digest| digest.to_string())])
+            .collect();
+        text += &(cells.join(",") + "\n");
+    }
+    text
+}
+
+/// A field of a CSV file.
+fn field(text: &str) -> String {
+    if text.contains([',', '"', '\n', '\r']) {
+        format!("\"{}\"", text.replace('"', "\"\""))
+    } else {
+        text.to_string()
+    }
+}
+
+/// The runs that differ in nothing but their seed.
+#[derive(Clone, Debug)]
+pub struct Group {
+    /// The settings that groups differ in, with their values.
+    pub settings: Vec<(String, String)>,
+    /// Runs that are at their end.
+    pub runs: usize,
+    /// Of each figure the lower quartile, the median and the upper quartile.
+    pub figures: Vec<(&'static str, [f64; 3])>,
+}
+
+/// The groups of a sweep, in the order of its plan.
+pub fn groups(outcomes: &[Outcome]) -> Vec<Group> {
+    let members: Vec<Member> = outcomes.iter().map(|outcome| outcome.member.clone()).collect();
+    let names: Vec<&str> = varied(&members).into_iter().filter(|name| *name != "seed").collect();
+    let key = |outcome: &Outcome| -> Vec<(String, String)> {
+        names.iter().map(|name| (name.to_string(), outcome.member.settings[*name].clone())).collect()
+    };
+    let mut keys: Vec<Vec<(String, String)>> = Vec::new();
+    for outcome in outcomes {
+        if !keys.contains(&key(outcome)) {
+            keys.push(key(outcome));
+        }
+    }
+    let group = |settings: Vec<(String, String)>| {
+        let of: Vec<&Outcome> = outcomes
+            .iter()
+            .filter(|outcome| outcome.status == Some(Status::Done) && key(outcome) == settings)
+            .collect();
+        let figures = outcomes[0].figures().into_iter().enumerate().filter_map(|(i, (name, _))| {
+            let mut values: Vec<f64> = of.iter().filter_map(|outcome| outcome.figures()[i].1).collect();
+            values.sort_by(f64::total_cmp);
+            (!values.is_empty()).then(|| (name, [0.25, 0.5, 0.75].map(|part| quantile(&values, part))))
+        });
+        Group { settings: settings.clone(), runs: of.len(), figures: figures.collect() }
+    };
+    keys.into_iter().map(group).collect()
+}
+
+/// Between the two values around it, of values in ascending order.
+fn quantile(values: &[f64], part: f64) -> f64 {
+    let at = part * (values.len() - 1) as f64;
+    let (below, rest) = (at.floor() as usize, at - at.floor());
+    let above = values[(below + 1).min(values.len() - 1)];
+    values[below] + rest * (above - values[below])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(name: &str, values: &[&str]) -> (String, Vec<String>) {
+        (name.to_string(), values.iter().map(|value| value.to_string()).collect())
+    }
+
+    #[test]
+    fn a_plan_has_each_combination_and_survives_its_file() {
+        let mut shared = Settings::default();
+        shared.set("steps", "10");
+        let all = members(Some(3..5), &[set("learning-rate", &["1e-4", "0.1"])], &shared).unwrap();
+        let names: Vec<&str> = all.iter().map(|member| &member.run[..]).collect();
+        let expected = [
+            "learning-rate-1e-4_seed-3",
+            "learning-rate-1e-4_seed-4",
+            "learning-rate-0.1_seed-3",
+            "learning-rate-0.1_seed-4",
+        ];
+        assert_eq!(names, expected);
+        assert_eq!((all[1].plan().unwrap().config.seed, all[1].plan().unwrap().schedule.steps), (4, 10));
+        assert_eq!(varied(&all), ["learning-rate", "seed"]);
+        let folder = tempfile::tempdir().unwrap();
+        let path = write_plan(folder.path(), &all).unwrap();
+        assert_eq!(read_plan(&path).unwrap(), all);
+        assert_eq!(write_plan(folder.path(), &all).unwrap(), path);
+        assert!(matches!(write_plan(folder.path(), &all[1..]), Err(Error::Usage { .. })));
+    }
+
+    #[test]
+    fn what_is_no_sweep_is_refused() {
+        let none = Settings::default();
+        let mut seeded = Settings::default();
+        seeded.set("seed", "1");
+        for (seeds, set, shared) in [
+            (None, vec![], &none),
+            (Some(3..3), vec![], &none),
+            (Some(0..u64::MAX), vec![], &none),
+            (Some(0..2), vec![set("seed", &["1"])], &none),
+            (Some(0..2), vec![], &seeded),
+            (None, vec![set("batch-size", &["0"])], &none),
+            (None, vec![set("no-such", &["0"])], &none),
+            (None, vec![set("data", &["a/b", "a:b"])], &none),
+            (None, vec![set("seed", &["1", "1"])], &none),
+        ] {
+            assert!(matches!(members(seeds, &set, shared), Err(Error::Usage { .. })), "{set:?}");
+        }
+        let folder = tempfile::tempdir().unwrap();
+        for line in [
+            "{}",
+            "[1]",
+            r#"{"run":"../x","settings":{}}"#,
+            r#"{"run":"a","settings":{"steps":"-1"}}"#,
+            r#"{"run":"","settings":{}}"#,
+        ] {
+            let path = folder.path().join(PLAN);
+            std::fs::write(&path, line).unwrap();
+            assert!(matches!(read_plan(&path), Err(Error::Input { .. })), "{line}");
+        }
+    }
+
+    #[test]
+    fn quantiles_lie_between() {
+        assert_eq!([0.25, 0.5, 0.75].map(|part| quantile(&[1.0, 2.0, 4.0, 8.0], part)), [1.75, 3.0, 5.0]);
+        assert_eq!(quantile(&[7.0], 0.75), 7.0);
+        assert_eq!(field("1,\"2\""), "\"1,\"\"2\"\"\"");
+    }
+}
