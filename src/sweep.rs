@@ -169,7 +169,14 @@ impl Outcome {
     /// # Errors
     /// As [`Folder::read_manifest`] and [`log::entries`]; [`Error::Input`] if its settings are not the plan's.
     pub fn read(sweep: &Path, member: &Member) -> Result<Outcome, Error> {
-        let folder = Folder::new(sweep.join(&member.run));
+        Outcome::of(&Folder::new(sweep.join(&member.run)), member)
+    }
+
+    /// The same of any folder.
+    ///
+    /// # Errors
+    /// As [`Outcome::read`].
+    pub fn of(folder: &Folder, member: &Member) -> Result<Outcome, Error> {
         let manifest = folder.read_manifest()?.map(|manifest| manifest.run);
         if manifest.is_some() && Plan::new(&folder.read_settings()?)?.config != member.plan()?.config {
             let problem = "its settings are not those of the sweep's plan";

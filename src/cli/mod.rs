@@ -20,6 +20,7 @@ mod interpolate;
 mod machine;
 mod npy;
 mod replay;
+mod report;
 mod sample;
 mod settings;
 mod signals;
@@ -58,6 +59,8 @@ enum Command {
     Film(film::Film),
     /// Makes pictures between two samples.
     Interpolate(interpolate::Interpolate),
+    /// Makes a page of a run, or of several beside each other.
+    Report(report::Report),
     /// Says whether two runs or states are the same, and where they are not.
     Diff(diff::Diff),
     /// Times steps on this machine, against the peak of its cores.
@@ -113,6 +116,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Evaluate(evaluate) => evaluate.run().map(|()| 0),
         Command::Film(film) => film.run().map(|()| 0),
         Command::Interpolate(interpolate) => interpolate.run().map(|()| 0),
+        Command::Report(report) => report.run().map(|()| 0),
         Command::Diff(diff) => diff.run(),
         Command::Bench(bench) => bench.run().map(|()| 0),
         Command::Inspect(inspect) => inspect.run().map(|()| 0),

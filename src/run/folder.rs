@@ -51,7 +51,8 @@ impl Folder {
     fn lock(&self) -> PathBuf {
         self.0.join("run.lock")
     }
-    fn canvases(&self) -> PathBuf {
+    /// The folder of its canvases.
+    pub fn canvases(&self) -> PathBuf {
         self.0.join("samples")
     }
     fn checkpoint_folder(&self) -> PathBuf {

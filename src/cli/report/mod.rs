@@ -1,0 +1,89 @@
+//! `duel report`: a run, or several beside each other, as one page of HTML. `charts` draws curves, `page` is the HTML.
+
+mod charts;
+mod one;
+mod page;
+mod several;
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use duel::Error;
+use duel::evaluate::Evaluation;
+use duel::files::{self, write_whole};
+use duel::run::log::{self, Entry};
+use duel::run::{Folder, Recorded};
+use duel::sweep::{self, PLAN};
+
+use super::terminal::{counted, new_file};
+
+/// The flags of `duel report`.
+#[derive(Debug, Args)]
+#[command(allow_negative_numbers = true)]
+pub struct Report {
+    /// Folders of runs; that of a sweep is all of its runs. Several are compared
+    #[arg(value_name = "RUN", required = true)]
+    runs: Vec<PathBuf>,
+    /// A new file NAME.html: one page that needs no other file and no network
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// Folder of the data set, or its file, for the training images that samples are nearest to [default: the run's]
+    #[arg(long, value_name = "PATH")]
+    data: Option<PathBuf>,
+}
+
+/// A run, and what its folder has.
+struct Story {
+    run: Recorded,
+    name: String,
+    log: Vec<Entry>,
+    evaluation: Option<Evaluation>,
+}
+
+impl Story {
+    fn read(path: &Path) -> Result<Story, Error> {
+        let run = Recorded::open(path)?;
+        let log = log::entries(&run.folder.log())?.into_values().collect();
+        let evaluation = files::read(&run.folder.evaluation()).ok();
+        Ok(Story {
+            name: run.name(),
+            log,
+            evaluation: evaluation.and_then(|bytes| serde_json::from_slice(&bytes).ok()),
+            run,
+        })
+    }
+
+    /// A figure of the log over the steps.
+    fn points(&self, of: impl Fn(&Entry) -> f64) -> Vec<(f64, f64)> {
+        self.log.iter().map(|entry| (entry.step as f64, of(entry))).collect()
+    }
+}
+
+impl Report {
+    /// Writes the page.
+    pub fn run(self) -> Result<(), Error> {
+        new_file("--out", &self.out, &["html"])?;
+        let mut folders = Vec::new();
+        for path in &self.runs {
+            match path.join(PLAN).exists() {
+                // Of a sweep that is not done, those that have begun.
+                true => folders.extend(
+                    sweep::read_plan(path)?
+                        .iter()
+                        .map(|member| path.join(&member.run))
+                        .filter(|run| Folder::new(run).config().exists()),
+                ),
+                false => folders.push(path.clone()),
+            }
+        }
+        let stories = folders.iter().map(|path| Story::read(path)).collect::<Result<Vec<_>, Error>>()?;
+        let text = match &stories[..] {
+            [] => return Err(Error::usage("RUN", "none of the sweep's runs has begun")),
+            [one] => one::page(one, self.data.as_deref())?,
+            several => several::page(several)?,
+        };
+        write_whole(&self.out, |file| file.write_all(text.as_bytes()))?;
+        note!("{} → {}", counted(stories.len() as u64, "run"), self.out.display());
+        Ok(())
+    }
+}
