@@ -18,7 +18,7 @@ h1{font-size:1.5rem;margin:0;overflow-wrap:anywhere}h2{font-size:1.1rem;margin:0
 p{margin:.25rem 0 .75rem}.quiet{color:var(--quiet)}\
 main{display:grid;gap:1rem;grid-template-columns:repeat(auto-fit,minmax(min(100%,34rem),1fr));align-items:start;margin-top:1rem}\
 section{background:var(--panel);border:1px solid var(--line);border-radius:.5rem;padding:1rem;min-width:0;overflow-x:auto}\
-img{max-width:100%;image-rendering:pixelated;border-radius:.25rem;vertical-align:top}\
+img{max-width:100%;height:auto;image-rendering:pixelated;border-radius:.25rem;vertical-align:top}\
 .pictures{display:flex;flex-wrap:wrap;gap:1rem}figure{margin:0;max-width:100%}figcaption{color:var(--quiet);font-size:.85rem}\
 svg{max-width:100%;height:auto;display:block}\
 svg [fill=\"#010101\"]{fill:var(--quiet)}svg [stroke=\"#020202\"]{stroke:var(--line)}\
