@@ -105,5 +105,5 @@ fn links_lead_to_files_and_headings_that_exist() {
 #[test]
 fn the_readme_is_one_page() {
     let lines = fs::read_to_string(root().join("README.md")).unwrap().lines().count();
-    assert!(lines <= 160, "{lines} lines");
+    assert!(lines <= 180, "{lines} lines");
 }
