@@ -225,6 +225,7 @@ fn a_sweep_comes_to_the_digests_of_its_runs_however_it_is_done() {
     refused(run(dir, &["sweep", "run", "there", "--index", "4"]), 2, &["--index", "0 to 3"]);
     refused(sweep("here", &["--epsilon", "0.1"]), 2, &["--out", "another sweep"]);
     refused(sweep("x", &["--seed", "1"]), 2, &["--set", "seed"]);
+    refused(sweep("x", &["--jobs", "0"]), 2, &["--jobs"]);
     refused(run(dir, &["sweep", "--set", "beta1=2", "--out", "x"]), 2, &["beta1"]);
     refused(run(dir, &["sweep", "--seeds", "3..3", "--out", "x"]), 2, &["0..20"]);
     refused(run(dir, &["sweep", "--out", "x"]), 2, &["--seeds"]);

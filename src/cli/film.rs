@@ -56,11 +56,9 @@ impl Film {
     /// Makes the frames, training again where nothing was saved, and writes the file.
     pub fn run(self) -> Result<(), Error> {
         new_file("--out", &self.out, &["png"])?;
-        for (flag, value, most) in [
-            ("--frames", self.frames, 10_000),
-            ("--fps", self.fps.into(), 1_000),
-            ("--scale", self.scale, 20),
-        ] {
+        for (flag, value, most) in
+            [("--frames", self.frames, 1_000), ("--fps", self.fps.into(), 1_000), ("--scale", self.scale, 20)]
+        {
             if !(1..=most).contains(&value) {
                 return Err(Error::usage(flag, format!("expected 1 to {most}")));
             }
@@ -91,12 +89,13 @@ impl Film {
         pool.install(|| {
             run.visit(&steps, &data, isa, &Rayon, &progress, |trainer| {
                 let caption = format!("step {}", grouped(trainer.steps_done()));
-                frames.push(canvas_of(trainer, &Rayon)?.captioned(&caption).scaled(self.scale));
+                frames.push(canvas_of(trainer, &Rayon)?.captioned(&caption));
                 Ok(())
             })
         })?;
         drop(progress);
-        write_whole(&self.out, |file| apng::write(&frames, self.fps, HOLD, file))
+        let frames = frames.iter().map(|frame| frame.scaled(self.scale));
+        write_whole(&self.out, |file| apng::write(frames, self.fps, HOLD, file))
     }
 }
 

@@ -111,10 +111,10 @@ impl Interpolate {
         if let Some(path) = &self.film {
             let picture = |image| canvas(image, (width, height), (1, 1), true);
             let mut frames = images.chunks(width * height).map(picture).collect::<Result<Vec<_>, Error>>()?;
-            frames.iter_mut().for_each(|frame| *frame = frame.scaled(self.scale));
             let back: Vec<Canvas> = frames[1..frames.len() - 1].iter().rev().cloned().collect();
             frames.extend(back);
-            write_whole(path, |file| apng::write(&frames, self.fps, 0, file))?;
+            let frames = frames.iter().map(|frame| frame.scaled(self.scale));
+            write_whole(path, |file| apng::write(frames, self.fps, 0, file))?;
         }
         Ok(())
     }

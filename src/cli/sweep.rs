@@ -92,6 +92,9 @@ impl Sweep {
         let signals = Signals::listen()?;
         let isa = self.machine.isa()?;
         let threads = self.machine.threads()?.unwrap_or_else(machine::cores);
+        if self.jobs == Some(0) {
+            return Err(Error::usage("--jobs", "expected 1 or more"));
+        }
         let shared = self.settings.or(self.preset.as_deref(), self.config.as_deref())?;
         let members = sweep::members(self.seeds, &self.set, &shared).map_err(flag)?;
         let out = self.out.expect("clap asks for it");
@@ -100,7 +103,7 @@ impl Sweep {
             note!("{} → {}", counted(members.len() as u64, "run"), plan.display());
             return Ok(0);
         }
-        let jobs = self.jobs.unwrap_or(threads).clamp(1, members.len());
+        let jobs = self.jobs.unwrap_or(threads).min(members.len());
         let each = (threads / jobs).max(1);
         let left: Vec<Member> = members.iter().filter(|member| !is_over(&out, member)).cloned().collect();
         note!(

@@ -11,23 +11,30 @@ pub const CAPTION: usize = 9;
 const ADVANCE: usize = 6;
 
 /// Writes a film of frames of one size, shown at `per_second` frames, over and over; the last one is held for `hold` seconds, if
-/// that is not 0.
+/// that is not 0. Each frame is made when it is written.
 ///
 /// # Errors
 /// Those of `to`; those of the encoder if there is no frame, or one is of another size.
-pub fn write(frames: &[Canvas], per_second: u16, hold: u16, to: impl Write) -> Result<()> {
-    let (width, height) = frames.first().map_or((0, 0), |frame| (frame.width, frame.height));
+pub fn write(
+    frames: impl ExactSizeIterator<Item = Canvas>,
+    per_second: u16,
+    hold: u16,
+    to: impl Write,
+) -> Result<()> {
+    let count = frames.len();
+    let mut frames = frames.peekable();
+    let (width, height) = frames.peek().map_or((0, 0), |frame| (frame.width, frame.height));
     let mut encoder = ::png::Encoder::new(to, width as u32, height as u32);
     encoder.set_color(::png::ColorType::Grayscale);
     encoder.set_depth(::png::BitDepth::Eight);
     encoder.set_compression(::png::Compression::High);
-    if frames.len() > 1 {
-        encoder.set_animated(frames.len() as u32, 0)?;
+    if count > 1 {
+        encoder.set_animated(count as u32, 0)?;
         encoder.set_frame_delay(1, per_second)?;
     }
     let mut writer = encoder.write_header()?;
-    for (i, frame) in frames.iter().enumerate() {
-        if i + 1 == frames.len() && i > 0 && hold > 0 {
+    for (i, frame) in frames.enumerate() {
+        if i > 0 && i + 1 == count && hold > 0 {
             writer.set_frame_delay(hold, 1)?;
         }
         writer.write_image_data(&frame.pixels)?;
@@ -97,7 +104,7 @@ mod tests {
     fn a_film_has_its_frames_and_their_times() {
         let frames = [canvas(0), canvas(90), canvas(7)];
         let mut bytes = Vec::new();
-        write(&frames, 12, 2, &mut bytes).unwrap();
+        write(frames.iter().cloned(), 12, 2, &mut bytes).unwrap();
         let mut reader = ::png::Decoder::new(std::io::Cursor::new(&bytes)).read_info().unwrap();
         let control = *reader.info().animation_control().unwrap();
         assert_eq!((control.num_frames, control.num_plays), (3, 0));
@@ -109,10 +116,10 @@ mod tests {
             assert_eq!((control.delay_num, control.delay_den), if i == 2 { (2, 1) } else { (1, 12) });
         }
         let mut still = Vec::new();
-        write(&frames[..1], 12, 2, &mut still).unwrap();
+        write(frames[..1].iter().cloned(), 12, 2, &mut still).unwrap();
         let reader = ::png::Decoder::new(std::io::Cursor::new(&still)).read_info().unwrap();
         assert!(reader.info().animation_control().is_none());
-        assert!(write(&[], 12, 2, Vec::new()).is_err());
+        assert!(write(frames[..0].iter().cloned(), 12, 2, Vec::new()).is_err());
     }
 
     #[test]

@@ -95,7 +95,8 @@ pub fn legend(names: &[(String, String)]) -> String {
 /// A picture, or one that moves, `scale` times as large, within the page.
 pub fn picture(frames: &[Canvas], fps: u16, scale: usize, caption: &str) -> Result<String, Error> {
     let mut bytes = Vec::new();
-    apng::write(frames, fps, 2, &mut bytes).map_err(|error| Error::environment(error.to_string()))?;
+    apng::write(frames.iter().cloned(), fps, 2, &mut bytes)
+        .map_err(|error| Error::environment(error.to_string()))?;
     let (data, first) = (STANDARD.encode(bytes), &frames[0]);
     let (width, height) = (first.width * scale, first.height * scale);
     let caption = escaped(caption);
