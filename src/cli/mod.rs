@@ -1,5 +1,5 @@
 //! The commands, a file for each, and what they share: `terminal` (what a person sees), `machine` (threads, backend),
-//! `replay` (states that arguments name), `settings` (a run's settings as flags), `npy` (NumPy's files), `signals`.
+//! `replay` (states that arguments name), `settings` (a run's settings as flags), `signals`.
 
 /// A line for people, on stderr. A terminal or a pipe that is gone does not stop a run.
 macro_rules! note {
@@ -18,7 +18,6 @@ mod film;
 mod inspect;
 mod interpolate;
 mod machine;
-mod npy;
 mod replay;
 mod report;
 mod sample;

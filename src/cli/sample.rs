@@ -8,13 +8,12 @@ use clap::Args;
 use duel::data::labels::label_files;
 use duel::export::grid::canvas;
 use duel::export::safetensors::Checkpoint;
-use duel::export::{idx, png};
-use duel::files::write_whole;
+use duel::export::{idx, npy, png};
+use duel::files::{read, write_whole};
 use duel::run::record::grid;
 use duel::{Digest, Error, Line, Rayon, Sampler, memory};
 use sha2::{Digest as _, Sha256};
 
-use super::npy::{read_noise, write_images};
 use super::number;
 use super::replay::Replay;
 use super::signals::Signals;
@@ -89,7 +88,10 @@ impl Sample {
             return Err(Error::usage("--out", problem));
         }
         let z = match &self.z {
-            Some(path) => Some(read_noise(path, checkpoint.config.latent_size)?),
+            Some(path) => {
+                let bytes = read(path).map_err(|error| Error::io(path, error))?;
+                Some(npy::noise(&bytes, checkpoint.config.latent_size, &path.display().to_string())?)
+            }
             None => None,
         };
         let given = z.as_ref().map(|z| z.len() / checkpoint.config.latent_size);
@@ -204,7 +206,7 @@ impl Sample {
                 write_whole(&self.out, |file| png::write(&canvas, file))?;
             }
             Format::Npy => {
-                write_whole(&self.out, |file| write_images(file, [count, height, width], make))?;
+                write_whole(&self.out, |file| npy::write_images(file, [count, height, width], make))?;
             }
             Format::Idx { gzip } => {
                 let sizes = [count as u32, height as u32, width as u32];

@@ -1,11 +1,11 @@
-//! NumPy's files: noise that is read, images that are written. By the `npyz` crate.
+//! NumPy's files: noise that is read, images that are written. By the `npyz` crate. Uses [`error`](crate::error) and `memory`.
 
 use std::io::{Result, Write};
-use std::path::Path;
 
-use duel::files;
-use duel::{Error, memory};
 use npyz::{NpyFile, NpyHeader, Order, TypeChar, WriterBuilder};
+
+use crate::error::Error;
+use crate::memory;
 
 /// The longest header that is read, and its most brackets: NumPy's has about 120 bytes and two pairs.
 const MOST: (usize, usize) = (10_000, 32);
@@ -13,24 +13,23 @@ const MOST: (usize, usize) = (10_000, 32);
 /// The bound of noise, as of parameters.
 const LARGEST: f32 = 1_048_576.0;
 
-/// Noise vectors, row by row, of a file with f32 \[n, latent] of either byte order, in C's or Fortran's.
-pub fn read_noise(path: &Path, latent: usize) -> std::result::Result<Vec<f32>, Error> {
-    let bad = |problem: String| Error::input(path.display().to_string(), problem);
-    let bytes = files::read(path).map_err(|error| Error::io(path, error))?;
+/// Noise vectors, row by row, of a file's bytes: f32 \[n, latent] of either byte order, in C's or Fortran's. `source` names the file.
+///
+/// # Errors
+/// [`Error::Input`] if they are not such a file's, or a value is beyond ±2²⁰; [`Error::Environment`] if there is no memory for them.
+pub fn noise(bytes: &[u8], latent: usize, source: &str) -> std::result::Result<Vec<f32>, Error> {
+    let bad = |problem: String| Error::input(source.to_string(), problem);
     let not_whole = |error: std::io::Error| bad(format!("not a whole NumPy file: {error}"));
     let length = match bytes.get(6) {
-        Some(1) => bytes[8..].first_chunk().map(|&length| 10 + u16::from_le_bytes(length) as usize),
-        Some(_) => bytes[7..]
-            .get(1..5)
-            .and_then(<[u8]>::first_chunk)
-            .map(|&length| 12 + u32::from_le_bytes(length) as usize),
+        Some(1) => at_8(bytes).map(|length| 10 + u16::from_le_bytes(length) as usize),
+        Some(_) => at_8(bytes).map(|length| 12 + u32::from_le_bytes(length) as usize),
         None => None,
     };
     let header = length.and_then(|length| bytes.get(..length.min(bytes.len()))).unwrap_or_default();
     if header.len() > MOST.0 || header.iter().filter(|byte| b"([{".contains(byte)).count() > MOST.1 {
         return Err(bad("not a NumPy file of numbers: its header is too long".to_string()));
     }
-    let mut rest = &bytes[..];
+    let mut rest = bytes;
     let header = NpyHeader::from_reader(&mut rest).map_err(not_whole)?;
     let (shape, order) = (header.shape().to_vec(), header.order());
     let kind = header.dtype();
@@ -62,7 +61,15 @@ pub fn read_noise(path: &Path, latent: usize) -> std::result::Result<Vec<f32>, E
     Ok(z)
 }
 
+/// The bytes from the eighth on.
+fn at_8<const N: usize>(bytes: &[u8]) -> Option<[u8; N]> {
+    bytes.get(8..)?.first_chunk().copied()
+}
+
 /// Writes images as u8 \[count, height, width], whose bytes `fill` writes.
+///
+/// # Errors
+/// Those of `out` and `fill`.
 pub fn write_images(
     out: &mut dyn Write,
     sizes: [usize; 3],
@@ -82,10 +89,7 @@ mod tests {
     use super::*;
 
     fn read(bytes: &[u8]) -> std::result::Result<Vec<f32>, Error> {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("z.npy");
-        std::fs::write(&path, bytes).unwrap();
-        read_noise(&path, 2)
+        noise(bytes, 2, "z.npy")
     }
 
     fn file(header: &str, data: &[u8]) -> Vec<u8> {
@@ -119,6 +123,8 @@ mod tests {
         for bytes in [
             vec![],
             b"\x93NUMPY".to_vec(),
+            b"\x93NUMPY\x01".to_vec(),
+            b"\x93NUMPY\x02".to_vec(),
             b"\x93NUMPY\x01\x00\xff\xff".to_vec(),
             b"\x93NUMPY\x02\x00\xff\xff\xff\xff".to_vec(),
             b"\x93NUMPY\x03\x00\xff".to_vec(),
