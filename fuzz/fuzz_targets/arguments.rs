@@ -1,0 +1,64 @@
+//! Any list of arguments ends with a code of the table and, where that is not 0, one line on stderr; a usage error leaves no file.
+//! DUEL names the program, which runs in an empty folder.
+
+#![no_main]
+
+mod shared;
+
+use std::process::{Command, Stdio};
+use std::sync::LazyLock;
+
+use libfuzzer_sys::arbitrary::{self, Arbitrary};
+use libfuzzer_sys::fuzz_target;
+
+static PROGRAM: LazyLock<String> = LazyLock::new(|| std::env::var("DUEL").expect("DUEL names the program"));
+
+/// What a command line is made of. Commands that work for minutes without any file are left out.
+const WORDS: &[&str] = &[
+    "train", "sample", "evaluate", "diff", "inspect", "export", "film", "interpolate", "report", "sweep", "run", "collect",
+    "completions", "man", "bash", "--out", "--data", "--steps", "--seed", "--seeds", "0..3", "--set", "beta1=0.5,0.9", "--jobs",
+    "--plan-only", "--index", "--resume", "auto", "--config", "--preset", "labelled", "--init", "--threads", "--isa", "wide",
+    "--labels", "--labels=true", "--pack", "--average", "--learning-rate", "--batch-size", "--latent-size", "--digest-at",
+    "--count", "--grid", "6x6", "--class", "--z", "z.npy", "--raw", "--no-invert", "--format", "onnx", "--discriminator",
+    "--frames", "--spacing", "even", "--fps", "--scale", "--from", "--to", "--path", "linear", "--film", "--pairs", "--real",
+    "--json", "--help", "--version", "-h", "0", "1", "2", "-1", "1e9", "nan", "18446744073709551615", "runs/seed-42",
+    "runs/seed-42@7", "x.png", "x.html", "x.onnx", "x.c", "x-ubyte", "x.safetensors", "", "--", "-", "data",
+];
+
+#[derive(Arbitrary, Debug)]
+enum Word {
+    Known(u8),
+    Any(String),
+}
+
+fuzz_target!(|words: Vec<Word>| {
+    let arguments: Vec<&str> = words
+        .iter()
+        .take(12)
+        .map(|word| match word {
+            Word::Known(n) => WORDS[*n as usize % WORDS.len()],
+            Word::Any(text) => text,
+        })
+        .collect();
+    if arguments.iter().any(|word| word.contains('\0') || ["verify", "bench"].contains(word)) {
+        return;
+    }
+    let folder = shared::folder().join("empty");
+    std::fs::create_dir_all(&folder).unwrap();
+    let done = Command::new(&*PROGRAM)
+        .args(&arguments)
+        .current_dir(&folder)
+        .env_remove("DUEL_ISA")
+        .env_remove("DUEL_THREADS")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let (code, stderr) = (done.status.code(), String::from_utf8_lossy(&done.stderr));
+    assert!(code.is_some_and(|code| (0..=7).contains(&code)), "{arguments:?}: {:?}: {stderr}", done.status);
+    assert!(!stderr.contains("panicked"), "{arguments:?}: {stderr}");
+    if code == Some(2) && !arguments.is_empty() {
+        assert_eq!(stderr.trim_end().lines().count(), 1, "{arguments:?}: {stderr}");
+        assert!(std::fs::read_dir(&folder).unwrap().next().is_none(), "{arguments:?} left a file");
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
+});
