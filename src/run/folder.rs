@@ -222,6 +222,18 @@ impl Writer {
     /// # Errors
     /// [`Error::Usage`] if a run is there, or a setting is out of range; [`Error::Io`].
     pub fn create(path: Option<&Path>, plan: &Plan) -> Result<Writer, Error> {
+        Writer::create_from(path, plan, None)
+    }
+
+    /// The same of a run that begins with what it was given: the manifest that says so, and its checkpoint of step 0.
+    ///
+    /// # Errors
+    /// As [`Writer::create`].
+    pub fn create_from(
+        path: Option<&Path>,
+        plan: &Plan,
+        given: Option<(&Manifest, &[u8])>,
+    ) -> Result<Writer, Error> {
         let text = plan.text()?;
         let writer = match path {
             Some(path) => Writer::create_in(path)?,
@@ -235,7 +247,12 @@ impl Writer {
                 _ => {}
             }
         }
-        // The settings first: a folder that has them can be resumed, one that has not is not yet a run.
+        // A folder that has settings can be resumed, one that has not is not yet a run. What cannot be made again is there before.
+        if let Some((manifest, checkpoint)) = given {
+            writer.write_manifest(manifest)?;
+            make(&folder.checkpoint_folder())?;
+            writer.write_checkpoint(0, checkpoint, 0)?;
+        }
         writer.write_config(&text)?;
         for made in [folder.canvases(), folder.checkpoint_folder()] {
             make(&made)?;

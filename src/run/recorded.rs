@@ -11,6 +11,7 @@ use super::manifest::Manifest;
 use super::plan::{Plan, Settings};
 use super::record::{Owned, new_trainer, open_data};
 use crate::config::Config;
+use crate::digest::Digest;
 use crate::error::Error;
 use crate::export::safetensors::Checkpoint;
 use crate::kernels::Isa;
@@ -213,6 +214,21 @@ impl Recorded {
         ))
     }
 
+    /// Refuses a run that began with given parameters, of which `init` is the digest, without its checkpoint of step 0.
+    ///
+    /// # Errors
+    /// [`Error::Input`] if it is not there, not good, or another one.
+    pub fn begins_as(&self, init: Option<Digest>) -> Result<(), Error> {
+        let Some(init) = init else { return Ok(()) };
+        match read_checkpoint(&self.folder.checkpoint(0)) {
+            Ok(first) if first.digests.state == init => Ok(()),
+            _ => {
+                let problem = "begins with given parameters, and its checkpoint of step 0 is not there, or not that one";
+                Err(Error::input(self.name(), problem))
+            }
+        }
+    }
+
     /// The last good checkpoint that is not after `step`; none means the start.
     ///
     /// # Errors
@@ -249,12 +265,10 @@ impl Recorded {
                 let version = manifest.run.bits_version;
                 return refused(format!("bits_version is {version}, this program's {BITS_VERSION}"));
             }
-            (None, Some(manifest)) if manifest.run.init.is_some() => {
-                return refused(
-                    "begins with given parameters, and its checkpoint of step 0 is not there".to_string(),
-                );
-            }
             (None, _) => {}
+        }
+        if trainer.steps_done() == 0 {
+            self.begins_as(self.manifest.as_ref().and_then(|manifest| manifest.run.init))?;
         }
         Ok(trainer)
     }

@@ -46,6 +46,21 @@ pub trait Host: Send {
 
 impl Host for () {}
 
+/// What a manifest says of a run that is not being trained yet.
+fn outcome(trainer: &Owned<'_>, data: &Dataset, init: Option<Digest>) -> Outcome {
+    Outcome {
+        duel: env!("CARGO_PKG_VERSION").to_string(),
+        bits_version: BITS_VERSION,
+        data_digest: data.digest(),
+        data: data.path().to_str().map(str::to_string),
+        init,
+        images: trainer.images().count(),
+        status: Status::Running,
+        steps_done: trainer.steps_done(),
+        state_digest: None,
+    }
+}
+
 /// How a session ended.
 #[derive(Clone, Debug)]
 pub struct End {
@@ -101,15 +116,12 @@ impl<'a> Training<'a> {
         let mut trainer = new_trainer(&plan, data)?;
         let state = safetensors::Checkpoint::initial_state(&trainer, &bytes, &init.display().to_string())?;
         trainer.load(&state)?;
-        let writer = Writer::create(path, &plan)?;
-        let (until, digest) = (plan.schedule.steps, trainer.digest()?);
-        let mut training = Training::new((plan, until), writer, trainer, data, None)?;
-        training.manifest.run.init = Some(digest);
-        // In this order: a run without its beginning cannot be gone on with, and says so.
-        training.writer.write_manifest(&training.manifest)?;
-        let bytes = safetensors::encode(&training.trainer, data.digest())?;
-        training.writer.write_checkpoint(0, &bytes, 0)?;
-        Ok(training)
+        let bytes = safetensors::encode(&trainer, data.digest())?;
+        let run = outcome(&trainer, data, Some(trainer.digest()?));
+        let manifest = Manifest { run, sessions: Vec::new() };
+        let writer = Writer::create_from(path, &plan, Some((&manifest, &bytes)))?;
+        let until = plan.schedule.steps;
+        Training::new((plan, until), writer, trainer, data, None)
     }
 
     /// Goes on with an old run, whose settings are now those of `plan`. If it has been further than the plan's steps, it stays
@@ -132,10 +144,7 @@ impl<'a> Training<'a> {
         let before = folder.read_manifest()?.map(|manifest| manifest.run);
         if let Some(Outcome { bits_version, init, .. }) = before {
             differs("bits_version", &bits_version, &BITS_VERSION)?;
-            if init.is_some() && checkpoint.is_none() {
-                let problem = "begins with given parameters, and its checkpoint of step 0 is not there";
-                return Err(Error::input(folder.path().display().to_string(), problem));
-            }
+            run.begins_as(init)?;
         }
         run.trained_on(data)?;
         let before = run.plan;
@@ -180,17 +189,7 @@ impl<'a> Training<'a> {
     ) -> Result<Training<'a>, Error> {
         let (init, sessions) =
             writer.folder.read_manifest()?.map_or((None, Vec::new()), |old| (old.run.init, old.sessions));
-        let run = Outcome {
-            duel: env!("CARGO_PKG_VERSION").to_string(),
-            bits_version: BITS_VERSION,
-            data_digest: data.digest(),
-            data: data.path().to_str().map(str::to_string),
-            init,
-            images: trainer.images().count(),
-            status: Status::Running,
-            steps_done: trainer.steps_done(),
-            state_digest: None,
-        };
+        let run = outcome(&trainer, data, init);
         let manifest = Manifest { run, sessions };
         Ok(Training { plan, writer, manifest, trainer, data, until, newest, failed: false })
     }
