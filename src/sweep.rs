@@ -1,7 +1,7 @@
 //! Many runs of one plan: each a folder beside `plan.jsonl`, which has a line for each, so that any program on any machine can do
 //! one of them; and what they have come to. Uses the public face of [`run`](crate::run) and [`evaluate`](crate::evaluate).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -30,6 +30,11 @@ pub struct Member {
 }
 
 impl Member {
+    /// What is given for a setting; nothing if nothing is.
+    pub fn value(&self, name: &str) -> &str {
+        self.settings.get(name).map_or("", |value| value)
+    }
+
     /// What it is to do.
     ///
     /// # Errors
@@ -89,9 +94,10 @@ pub fn members(
             })
             .collect();
     }
-    for (i, member) in members.iter().enumerate() {
+    let mut names = HashSet::new();
+    for member in &members {
         member.plan()?;
-        if i > 0 && members[i - 1].run == member.run {
+        if !names.insert(&member.run) {
             return Err(Error::usage("set", format!("two runs would be in {}", member.run)));
         }
     }
@@ -128,22 +134,23 @@ pub fn read_plan(path: &Path) -> Result<Vec<Member>, Error> {
     let path = &if path.is_dir() { path.join(PLAN) } else { path.to_path_buf() };
     let bytes = files::read(path).map_err(|error| Error::io(path, error))?;
     let text = String::from_utf8_lossy(&bytes);
-    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
-    lines
-        .map(|(i, line)| {
-            let bad = |problem: String| {
-                Error::input(path.display().to_string(), format!("line {}: {problem}", i + 1))
-            };
-            let member: Member =
-                serde_json::from_str(line).map_err(|error| bad(format!("malformed: {error}")))?;
-            let folder = Path::new(&member.run);
-            if folder.components().count() != 1 || folder.file_name() != Some(folder.as_os_str()) {
-                return Err(bad(format!("run is {:?}, expected the name of a folder", member.run)));
-            }
-            member.plan().map_err(|error| bad(error.to_string()))?;
-            Ok(member)
-        })
-        .collect()
+    let (mut members, mut names) = (Vec::new(), HashSet::new());
+    for (i, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+        let bad =
+            |problem: String| Error::input(path.display().to_string(), format!("line {}: {problem}", i + 1));
+        let member: Member =
+            serde_json::from_str(line).map_err(|error| bad(format!("malformed: {error}")))?;
+        let folder = Path::new(&member.run);
+        if folder.components().count() != 1 || folder.file_name() != Some(folder.as_os_str()) {
+            return Err(bad(format!("run is {:?}, expected the name of a folder", member.run)));
+        }
+        if !names.insert(member.run.clone()) {
+            return Err(bad(format!("run is {}, as in a line before", member.run)));
+        }
+        member.plan().map_err(|error| bad(error.to_string()))?;
+        members.push(member);
+    }
+    Ok(members)
 }
 
 /// What a run has come to.
@@ -159,7 +166,7 @@ pub struct Outcome {
     pub digest: Option<Digest>,
     /// The last line of its log.
     pub last: Option<Entry>,
-    /// What its samples are worth, if that was asked.
+    /// What the samples of that state are worth, if that was asked.
     pub evaluation: Option<Evaluation>,
 }
 
@@ -183,13 +190,15 @@ impl Outcome {
             return Err(Error::input(folder.config().display().to_string(), problem));
         }
         let evaluation = files::read(&folder.evaluation()).ok();
+        let evaluation: Option<Evaluation> = evaluation.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let steps = manifest.as_ref().map_or(0, |run| run.steps_done);
         Ok(Outcome {
             member: member.clone(),
             status: manifest.as_ref().map(|run| run.status),
-            steps: manifest.as_ref().map_or(0, |run| run.steps_done),
+            steps,
             digest: manifest.and_then(|run| run.state_digest),
             last: log::entries(&folder.log())?.into_values().next_back(),
-            evaluation: evaluation.and_then(|bytes| serde_json::from_slice(&bytes).ok()),
+            evaluation: evaluation.filter(|evaluation| evaluation.step == steps),
         })
     }
 
@@ -215,11 +224,9 @@ impl Outcome {
 
 /// The names of the settings that the runs of a plan differ in.
 pub fn varied(members: &[Member]) -> Vec<&str> {
-    let names = members.first().map(|first| first.settings.keys()).into_iter().flatten();
-    let differs = |name: &&String| {
-        members.iter().any(|member| member.settings.get(*name) != members[0].settings.get(*name))
-    };
-    names.filter(differs).map(|name| &name[..]).collect()
+    let names: BTreeSet<&String> = members.iter().flat_map(|member| member.settings.keys()).collect();
+    let differs = |name: &&String| members.iter().any(|member| member.value(name) != members[0].value(name));
+    names.into_iter().filter(differs).map(|name| &name[..]).collect()
 }
 
 /// A table of all runs, as CSV.
@@ -231,10 +238,10 @@ pub fn summary(outcomes: &[Outcome]) -> String {
     let head = head.chain(figures.iter().map(|(name, _)| *name)).chain(["digest"]);
     let mut text = head.collect::<Vec<_>>().join(",") + "\n";
     for outcome in outcomes {
-        let settings = names.iter().map(|name| field(&outcome.member.settings[*name]));
+        let settings = names.iter().map(|name| field(outcome.member.value(name)));
         let figures =
             outcome.figures().into_iter().map(|(_, figure)| figure.map_or(String::new(), |x| x.to_string()));
-        let cells: Vec<String> = [outcome.member.run.clone()]
+        let cells: Vec<String> = [field(&outcome.member.run)]
             .into_iter()
             .chain(settings)
             .chain([outcome.status.map_or("not begun", Status::name).to_string(), outcome.steps.to_string()])
@@ -270,28 +277,29 @@ pub struct Group {
 pub fn groups(outcomes: &[Outcome]) -> Vec<Group> {
     let members: Vec<Member> = outcomes.iter().map(|outcome| outcome.member.clone()).collect();
     let names: Vec<&str> = varied(&members).into_iter().filter(|name| *name != "seed").collect();
-    let key = |outcome: &Outcome| -> Vec<(String, String)> {
-        names.iter().map(|name| (name.to_string(), outcome.member.settings[*name].clone())).collect()
-    };
-    let mut keys: Vec<Vec<(String, String)>> = Vec::new();
+    let mut order: Vec<Vec<&str>> = Vec::new();
+    let mut of: HashMap<Vec<&str>, Vec<&Outcome>> = HashMap::new();
     for outcome in outcomes {
-        if !keys.contains(&key(outcome)) {
-            keys.push(key(outcome));
+        let key: Vec<&str> = names.iter().map(|name| outcome.member.value(name)).collect();
+        let group = of.entry(key.clone()).or_insert_with(|| {
+            order.push(key);
+            Vec::new()
+        });
+        if outcome.status == Some(Status::Done) {
+            group.push(outcome);
         }
     }
-    let group = |settings: Vec<(String, String)>| {
-        let of: Vec<&Outcome> = outcomes
-            .iter()
-            .filter(|outcome| outcome.status == Some(Status::Done) && key(outcome) == settings)
-            .collect();
-        let figures = outcomes[0].figures().into_iter().enumerate().filter_map(|(i, (name, _))| {
-            let mut values: Vec<f64> = of.iter().filter_map(|outcome| outcome.figures()[i].1).collect();
+    let group = |values: Vec<&str>| {
+        let runs: Vec<_> = of[&values].iter().map(|outcome| outcome.figures()).collect();
+        let named = runs.first().into_iter().flatten().enumerate().filter_map(|(i, (name, _))| {
+            let mut values: Vec<f64> = runs.iter().filter_map(|figures| figures[i].1).collect();
             values.sort_by(f64::total_cmp);
-            (!values.is_empty()).then(|| (name, [0.25, 0.5, 0.75].map(|part| quantile(&values, part))))
+            (!values.is_empty()).then(|| (*name, [0.25, 0.5, 0.75].map(|part| quantile(&values, part))))
         });
-        Group { settings: settings.clone(), runs: of.len(), figures: figures.collect() }
+        let settings = names.iter().zip(&values).map(|(name, value)| (name.to_string(), value.to_string()));
+        Group { settings: settings.collect(), runs: runs.len(), figures: named.collect() }
     };
-    keys.into_iter().map(group).collect()
+    order.into_iter().map(group).collect()
 }
 
 /// Between the two values around it, of values in ascending order.
@@ -347,11 +355,13 @@ mod tests {
             (None, vec![set("no-such", &["0"])], &none),
             (None, vec![set("data", &["a/b", "a:b"])], &none),
             (None, vec![set("seed", &["1", "1"])], &none),
+            (Some(0..2), vec![set("beta1", &["0.5", "0.5"])], &none),
         ] {
             assert!(matches!(members(seeds, &set, shared), Err(Error::Usage { .. })), "{set:?}");
         }
         let folder = tempfile::tempdir().unwrap();
         for line in [
+            concat!(r#"{"run":"a","settings":{}}"#, "\n", r#"{"run":"a","settings":{"seed":"1"}}"#),
             "{}",
             "[1]",
             r#"{"run":"../x","settings":{}}"#,
@@ -361,6 +371,29 @@ mod tests {
             let path = folder.path().join(PLAN);
             std::fs::write(&path, line).unwrap();
             assert!(matches!(read_plan(&path), Err(Error::Input { .. })), "{line}");
+        }
+    }
+
+    #[test]
+    fn runs_that_are_given_different_settings_differ_in_them() {
+        let member = |run: &str, settings: &[(&str, &str)]| Member {
+            run: run.to_string(),
+            settings: settings.iter().map(|(name, text)| (name.to_string(), text.to_string())).collect(),
+        };
+        let outcome = |member| Outcome {
+            member,
+            status: Some(Status::Done),
+            steps: 0,
+            digest: None,
+            last: None,
+            evaluation: None,
+        };
+        let (a, b) = (member("a,", &[("seed", "1"), ("pack", "2")]), member("b", &[("seed", "2")]));
+        for members in [[&a, &b], [&b, &a]] {
+            let outcomes = members.map(|member| outcome(member.clone()));
+            assert_eq!(varied(&members.map(Member::clone)), ["pack", "seed"]);
+            assert_eq!(groups(&outcomes).iter().map(|group| group.runs).collect::<Vec<_>>(), [1, 1]);
+            assert!(summary(&outcomes).contains("\"a,\",2,1,done,0,"), "{}", summary(&outcomes));
         }
     }
 

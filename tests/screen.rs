@@ -138,6 +138,12 @@ fn noise_of_numpy_makes_the_images_that_its_seed_makes() {
     refused(run(dir, &["sample", "run", "--z", "gone.npy", "--out", "x.npy"]), 4, &["gone.npy"]);
 }
 
+/// The checkpoint of step 0 of a run with an average whose parameters were not given.
+fn small_average_start(dir: &Path) -> Vec<u8> {
+    done(run(dir, &[&["train", "--steps", "0", "--average", "0.5", "--out", "other"], &SMALL[..]].concat()));
+    fs::read(dir.join("other/checkpoints/step_00000000.safetensors")).unwrap()
+}
+
 #[test]
 fn a_run_from_given_parameters_keeps_them_and_is_checked_resumed_and_replayed() {
     let dir = tempfile::tempdir().unwrap();
@@ -167,6 +173,13 @@ fn a_run_from_given_parameters_keeps_them_and_is_checked_resumed_and_replayed() 
         .collect();
     assert_eq!(kept.len(), 2, "the beginning stays: {kept:?}");
     done(run(dir, &["verify", "given", "--all"]));
+    assert!(done(run(dir, &["inspect", "given"])).contains("given at step 0"));
+    done(run(dir, &["report", "given", "--out", "given.html"]));
+    let page = fs::read_to_string(dir.join("given.html")).unwrap();
+    let command = "duel train --config given/config.toml --init given/checkpoints/step_00000000.safetensors --out again";
+    assert!(page.contains(command));
+    done(run(dir, &command.split(' ').skip(1).collect::<Vec<_>>()));
+    done(run(dir, &["diff", "given", "again"]));
     let sampled = |what: &str, out: &str| done(run(dir, &["sample", what, "--out", out]));
     assert_eq!(sampled("given@0", "0.png"), sampled("run", "30.png"));
     sampled("given@13", "13.png");
@@ -174,13 +187,31 @@ fn a_run_from_given_parameters_keeps_them_and_is_checked_resumed_and_replayed() 
     fs::remove_file(dir.join("given/checkpoints/step_00000020.safetensors")).unwrap();
     let again = done(run(dir, &["train", "--resume", "auto", "--out", "given"]));
     assert_eq!(digest(&again), straight);
+    // Another one in its place is none of the run's.
+    let first = dir.join("given/checkpoints/step_00000000.safetensors");
+    let own = fs::read(&first).unwrap();
+    let other = small_average_start(dir);
+    fs::write(&first, other).unwrap();
+    for what in
+        [&["sample", "given@3", "--out", "3.png"][..], &["train", "--resume", "auto", "--out", "given"]]
+    {
+        refused(run(dir, what), 3, &["step 0", "not that one"]);
+    }
+    fs::write(&first, own).unwrap();
     // Without it, it is not the run that it says it is.
     fs::remove_file(dir.join("given/checkpoints/step_00000000.safetensors")).unwrap();
     refused(run(dir, &["sample", "given@3", "--out", "3.png"]), 3, &["given", "step 0"]);
     refused(run(dir, &["verify", "given"]), 7, &["step 0"]);
     fs::remove_file(dir.join("given/checkpoints/step_00000020.safetensors")).unwrap();
     refused(run(dir, &["train", "--resume", "auto", "--out", "given"]), 3, &["step 0"]);
-    // What is no such file.
+}
+
+#[test]
+fn parameters_that_are_not_the_networks_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    trained(dir, &[]);
+    let init = "run/checkpoints/step_00000030.safetensors";
     fs::write(dir.join("text"), "not one").unwrap();
     refused(
         run(dir, &[&["train", "--init", "text", "--out", "x"], &SMALL[..]].concat()),
@@ -275,7 +306,6 @@ fn a_report_is_one_page_of_what_the_folder_has() {
     for gone in ["samples", "checkpoints"] {
         fs::remove_dir_all(dir.join("run").join(gone)).unwrap();
     }
-    fs::create_dir(dir.join("run/checkpoints")).unwrap();
     fs::remove_file(dir.join("run/manifest.json")).unwrap();
     done(run(dir, &["report", "run", "--out", "less.html"]));
     refused(run(dir, &["report", "run", "--out", "less.html"]), 2, &["exists"]);

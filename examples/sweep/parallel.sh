@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Trains the runs of a sweep's plan by GNU parallel, two at a time (or on the machines of --sshlogin), and collects them.
+# Trains the runs of a sweep's plan by GNU parallel, two at a time, and collects them. With --sshlogin it uses other machines, which
+# must see the same folders: --workdir . goes to this one there.
 #
 #     duel sweep --seeds 0..20 --set learning-rate=1e-4,2e-4 --out sweeps/rates --plan-only
 #     examples/sweep/parallel.sh sweeps/rates/plan.jsonl
@@ -8,5 +9,5 @@
 set -euo pipefail
 plan=$1
 duel=${DUEL:-duel}
-seq 0 $(($(wc -l < "$plan") - 1)) | parallel --jobs 2 "$duel" sweep run "$plan" --index {} --threads 1 ">" /dev/null
+seq 0 $(($(wc -l < "$plan") - 1)) | parallel --quote --jobs 2 "$duel" sweep run "$plan" --index {} --threads 1 > /dev/null
 "$duel" sweep collect "$plan"

@@ -6,6 +6,7 @@ use clap::{Args, ValueEnum};
 use duel::export::apng;
 use duel::export::grid::Canvas;
 use duel::files::write_whole;
+use duel::run::Status;
 use duel::run::record::canvas_of;
 use duel::run::recorded::Recorded;
 use duel::{Error, Rayon};
@@ -68,7 +69,11 @@ impl Film {
         let mut steps = self.steps;
         if steps.is_empty() {
             let saved = run.folder.checkpoints()?.into_iter().map(|(step, _)| step).max();
-            let done = run.manifest.as_ref().map(|manifest| manifest.run.steps_done);
+            let done = run.manifest.as_ref().map(|manifest| match manifest.run.status {
+                // The step that diverged leaves no state.
+                Status::Diverged => manifest.run.steps_done.saturating_sub(1),
+                _ => manifest.run.steps_done,
+            });
             let last = done.or(saved).unwrap_or(0).max(saved.unwrap_or(0)).min(run.plan.schedule.steps);
             steps = spread(self.frames, last, self.spacing);
         }

@@ -48,6 +48,9 @@ fn describe_run(folder: &Folder) -> Result<String, Error> {
         line(&mut text, "run", &format!("{status}, {}", counted(run.steps_done, "step")));
         line(&mut text, "written by", &format!("duel {}, bits version {}", run.duel, run.bits_version));
         line(&mut text, "images", &grouped(run.images as u64));
+        if let Some(init) = run.init {
+            line(&mut text, "given at step 0", &init.to_string());
+        }
         for session in &manifest.sessions {
             let ended = session.ended.as_deref().unwrap_or("not ended");
             let threads = counted(session.threads as u64, "thread");

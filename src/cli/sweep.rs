@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use clap::{Args, Subcommand};
 use duel::files::write_whole;
-use duel::run::{Folder, Host, Observer, Status, Training, Unfinished, open_data};
+use duel::run::record::Owned;
+use duel::run::{Folder, Host, Observer, Plan, Status, Training, Unfinished, open_data};
 use duel::sweep::{self, Member, Outcome};
 use duel::{Dataset, Error, Isa, Rayon, StepStats};
 
@@ -17,6 +18,9 @@ use super::settings::Flags;
 use super::signals::Signals;
 use super::terminal::{Progress, counted, grouped, print, shell_word};
 use super::{number, presets};
+
+/// Runs at a time, at most.
+const MOST_JOBS: usize = 1_024;
 
 /// The flags of `duel sweep`.
 #[derive(Debug, Args)]
@@ -92,20 +96,25 @@ impl Sweep {
         let signals = Signals::listen()?;
         let isa = self.machine.isa()?;
         let threads = self.machine.threads()?.unwrap_or_else(machine::cores);
-        if self.jobs == Some(0) {
-            return Err(Error::usage("--jobs", "expected 1 or more"));
+        if self.jobs.is_some_and(|jobs| !(1..=MOST_JOBS).contains(&jobs)) {
+            return Err(Error::usage("--jobs", format!("expected 1 to {MOST_JOBS}")));
         }
         let shared = self.settings.or(self.preset.as_deref(), self.config.as_deref())?;
+        // What is wrong in a file is said with its line.
+        Plan::new(&shared)?;
         let members = sweep::members(self.seeds, &self.set, &shared).map_err(flag)?;
         let out = self.out.expect("clap asks for it");
-        let plan = sweep::write_plan(&out, &members).map_err(flag)?;
         if self.plan_only {
+            let plan = sweep::write_plan(&out, &members).map_err(flag)?;
             note!("{} → {}", counted(members.len() as u64, "run"), plan.display());
             return Ok(0);
         }
-        let jobs = self.jobs.unwrap_or(threads).min(members.len());
-        let each = (threads / jobs).max(1);
         let left: Vec<Member> = members.iter().filter(|member| !is_over(&out, member)).cloned().collect();
+        // Before anything is written: what is wrong with the data can be set right.
+        let data = datasets(&left)?;
+        let plan = sweep::write_plan(&out, &members).map_err(flag)?;
+        let jobs = self.jobs.unwrap_or(threads).min(members.len()).min(at_once(&left, &data)?);
+        let each = (threads / jobs).max(1);
         note!(
             "{}, {} left · {} at a time · {} · {} each → {}",
             counted(members.len() as u64, "run"),
@@ -115,7 +124,6 @@ impl Sweep {
             counted(each as u64, "thread"),
             out.display()
         );
-        let data = datasets(&left)?;
         let progress = Progress::of("steps trained");
         let steps = left
             .iter()
@@ -133,7 +141,8 @@ impl Sweep {
         all.train_all(&left, jobs, each)?;
         drop(progress);
         collect(&out, &members)?;
-        let Some((signal, code)) = signals.caught() else { return Ok(0) };
+        let over = members.iter().all(|member| is_over(&out, member));
+        let Some((signal, code)) = signals.caught().filter(|_| !over) else { return Ok(0) };
         note!(
             "Stopped by {signal}. To go on: the same command; or for one run: duel sweep run {} --index I",
             shell_word(&plan)
@@ -195,6 +204,24 @@ fn datasets(members: &[Member]) -> Result<Datasets, Error> {
     Ok(all)
 }
 
+/// As many runs as half of the free memory has room for.
+fn at_once(members: &[Member], data: &Datasets) -> Result<usize, Error> {
+    let Some(free) = duel::memory::available_bytes() else { return Ok(usize::MAX) };
+    let mut largest = 1;
+    for member in members {
+        let plan = member.plan()?;
+        let lines = Owned::memory_lines(&plan.config, &data_of(&plan, data))?;
+        largest = largest.max(size_of::<duel::Line>() * lines);
+    }
+    Ok((free as usize / 2 / largest).max(1))
+}
+
+/// The data set of a run.
+fn data_of<'a>(plan: &Plan, data: &'a Datasets) -> &'a Dataset {
+    let is = |(path, labels): &(PathBuf, bool)| *path == plan.schedule.data && *labels == plan.config.labels;
+    data.iter().find(|(of, _)| is(of)).map(|(_, data)| data).expect("all are read")
+}
+
 /// One run, on all threads.
 fn run_one(plan: &Path, index: usize, machine: &Machine) -> Result<u8, Error> {
     let (signals, isa) = (Signals::listen()?, machine.isa()?);
@@ -238,9 +265,13 @@ impl All<'_> {
     /// Trains runs, so many at a time on so many threads each, until all are at their ends, or one ends in an error.
     fn train_all(&self, left: &[Member], jobs: usize, threads: usize) -> Result<(), Error> {
         let (next, error) = (AtomicUsize::new(0), Mutex::new(None));
+        let fail = |found: Error| {
+            self.failed.store(true, Ordering::Relaxed);
+            error.lock().expect("nothing panics while it is held").get_or_insert(found);
+        };
         std::thread::scope(|scope| {
             for _ in 0..jobs.min(left.len()) {
-                scope.spawn(|| {
+                let spawned = std::thread::Builder::new().stack_size(2 << 20).spawn_scoped(scope, || {
                     let worked = machine::pool(threads).and_then(|pool| {
                         while let Some(member) = left.get(next.fetch_add(1, Ordering::Relaxed)) {
                             if self.stops() {
@@ -250,11 +281,12 @@ impl All<'_> {
                         }
                         Ok(())
                     });
-                    if let Err(found) = worked {
-                        self.failed.store(true, Ordering::Relaxed);
-                        error.lock().expect("nothing panics while it is held").get_or_insert(found);
-                    }
+                    worked.unwrap_or_else(fail);
                 });
+                if let Err(refused) = spawned {
+                    fail(Error::environment(format!("cannot start a thread: {refused}")));
+                    break;
+                }
             }
         });
         error.into_inner().expect("nothing panics while it is held").map_or(Ok(()), Err)
@@ -263,12 +295,25 @@ impl All<'_> {
     /// Begins a run or goes on with it. One that diverges is a result.
     fn train(&self, member: &Member, pool: &Pool) -> Result<(), Error> {
         let (plan, path) = (member.plan()?, self.out.join(&member.run));
-        let key = (plan.schedule.data.clone(), plan.config.labels);
-        let data = self.data.iter().find(|(of, _)| *of == key).map(|(_, data)| data).expect("all are read");
-        let mut training = match Folder::new(&path).holds_run() {
+        let data = data_of(&plan, self.data);
+        let folder = Folder::new(&path);
+        // Another process may do the same sweep.
+        if is_over(self.out, member) {
+            return Ok(());
+        }
+        if folder.is_held() == Some(true) {
+            self.progress.note(&format!("{}: another process trains it", member.run));
+            return Ok(());
+        }
+        let mut training = match folder.config().exists() {
             true => Training::resume(Unfinished::open(&path, self.progress)?, plan, data)?,
             false => Training::create(Some(&path), plan, data)?,
         };
+        if !training.is_guarded() {
+            let problem =
+                "the file system has no locks, nothing guards it against a second process that writes there";
+            self.progress.note(&format!("{}: {problem}", member.run));
+        }
         training.set_isa(self.isa);
         (0..training.trainer().steps_done()).for_each(|_| self.progress.step());
         let ended = match pool.install(|| training.run(&Rayon, &mut Listener(self))) {

@@ -21,8 +21,13 @@ pub fn write(canvas: &Canvas, to: impl Write) -> Result<()> {
 
 /// The canvas of a PNG file; nothing if it is not a whole 8-bit greyscale one of so many pixels.
 pub fn decode(bytes: &[u8], pixels: usize) -> Option<Canvas> {
+    decode_within(bytes, pixels).filter(|canvas| canvas.pixels.len() == pixels)
+}
+
+/// The canvas of a PNG file; nothing if it is not a whole 8-bit greyscale one of at most so many pixels.
+pub fn decode_within(bytes: &[u8], most: usize) -> Option<Canvas> {
     let mut reader = ::png::Decoder::new(std::io::Cursor::new(bytes)).read_info().ok()?;
-    let size = reader.output_buffer_size().filter(|&size| size == pixels)?;
+    let size = reader.output_buffer_size().filter(|&size| size <= most)?;
     let mut pixels = vec![0; size];
     let info = reader.next_frame(&mut pixels).ok()?;
     let grey = (info.color_type, info.bit_depth) == (::png::ColorType::Grayscale, ::png::BitDepth::Eight);

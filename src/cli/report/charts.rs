@@ -42,9 +42,14 @@ pub fn colour(n: usize) -> String {
     format!("#{r:02x}{g:02x}{b:02x}")
 }
 
+/// Whether a value has a place in a chart: those of files may be any number.
+fn shown(y: f64) -> bool {
+    (0.0..1e12).contains(&y)
+}
+
 /// A chart of curves over steps, from 0 on; `most` bounds the values. Nothing if there is no point.
 pub fn chart(curves: &[Curve], bands: &[Band], most: Option<f64>) -> Result<Option<String>, Error> {
-    let points = || curves.iter().flat_map(|curve| &curve.points).filter(|(_, y)| y.is_finite());
+    let points = || curves.iter().flat_map(|curve| &curve.points).filter(|(_, y)| shown(*y));
     let last = points().map(|(x, _)| *x).fold(0.0, f64::max);
     let highest = points().map(|(_, y)| *y).fold(0.0, f64::max);
     if last == 0.0 || highest == 0.0 {
@@ -89,7 +94,7 @@ fn draw(
     for curve in curves {
         let colour = COLOURS[curve.colour % COLOURS.len()];
         let style = if curve.faint { colour.mix(0.4).stroke_width(1) } else { colour.stroke_width(2) };
-        let points = curve.points.iter().filter(|(_, y)| y.is_finite()).map(|&(x, y)| (x, y.min(highest)));
+        let points = curve.points.iter().filter(|(_, y)| shown(*y)).map(|&(x, y)| (x, y.min(highest)));
         chart.draw_series(LineSeries::new(points, style))?;
     }
     root.present()?;
@@ -113,7 +118,7 @@ mod tests {
     fn a_chart_has_its_curves_and_nothing_makes_none() {
         let curve = |points: Vec<(f64, f64)>| Curve { colour: 1, points, faint: false };
         let svg = chart(
-            &[curve(vec![(1.0, 2.0), (9.0, f64::NAN), (10.0, 7.0)])],
+            &[curve(vec![(1.0, 2.0), (9.0, f64::NAN), (9.5, 1.7e308), (10.0, 7.0)])],
             &[([0.0, 20.0], [1.0, 2.0], 0)],
             None,
         );

@@ -77,6 +77,9 @@ impl Report {
             }
         }
         let stories = folders.iter().map(|path| Story::read(path)).collect::<Result<Vec<_>, Error>>()?;
+        if self.data.is_some() && stories.len() > 1 {
+            return Err(Error::usage("--data", "expected one run beside it"));
+        }
         let text = match &stories[..] {
             [] => return Err(Error::usage("RUN", "none of the sweep's runs has begun")),
             [one] => one::page(one, self.data.as_deref())?,

@@ -7,7 +7,6 @@ use duel::evaluate::Evaluation;
 use duel::export::grid::{Canvas, canvas};
 use duel::export::png;
 use duel::export::safetensors::Checkpoint;
-use duel::run::record::grid;
 use duel::{Config, Error, Serial, files, golden};
 
 use super::super::terminal::{grouped, shell_word};
@@ -19,6 +18,8 @@ use super::page::{Page, escaped, legend, paragraph, picture, table};
 const BESIDE: usize = 2;
 /// Pixels of a picture across, at most, if it is not itself larger.
 const WIDTH: usize = 588;
+/// Pixels of a canvas, at most.
+const MOST_PIXELS: usize = 100_000_000;
 /// Frames per second of the film.
 const FPS: u16 = 6;
 
@@ -52,10 +53,12 @@ pub fn page(story: &Story, data: Option<&Path>) -> Result<String, Error> {
         None => "no manifest".to_string(),
     };
     let mut page = Page::new(&story.name, &below);
-    let newest = run.folder.newest_checkpoint(u64::MAX, &())?.map(|(_, checkpoint)| checkpoint);
-    if let Some(checkpoint) = &newest {
-        pictures(&mut page, story, checkpoint)?;
-    }
+    // A folder that was copied without its checkpoints still has a story.
+    let newest = match run.folder.newest_checkpoint(u64::MAX, &()) {
+        Err(Error::Io { .. }) => None,
+        newest => newest?.map(|(_, checkpoint)| checkpoint),
+    };
+    pictures(&mut page, story)?;
     curves(&mut page, story)?;
     if let (Some(evaluation), Some(checkpoint)) = (&story.evaluation, &newest) {
         page.section("What its samples are worth", false, &evaluated(evaluation));
@@ -72,17 +75,17 @@ pub fn page(story: &Story, data: Option<&Path>) -> Result<String, Error> {
 }
 
 /// The film of the run's canvases, and the last one.
-fn pictures(page: &mut Page, story: &Story, checkpoint: &Checkpoint) -> Result<(), Error> {
-    let (columns, rows) = grid(checkpoint.classes);
-    let pixels = columns * rows * checkpoint.height * checkpoint.width;
+fn pictures(page: &mut Page, story: &Story) -> Result<(), Error> {
     let mut found: Vec<(u64, Canvas)> = Vec::new();
     for path in files::list(&story.run.folder.canvases()).unwrap_or_default() {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let step = name.strip_prefix("step_").and_then(|name| name.strip_suffix(".png")?.parse::<u64>().ok());
-        let canvas = files::read(&path).ok().and_then(|bytes| png::decode(&bytes, pixels));
+        let canvas = files::read(&path).ok().and_then(|bytes| png::decode_within(&bytes, MOST_PIXELS));
         found.extend(step.zip(canvas));
     }
     found.sort_by_key(|(step, _)| *step);
+    let size = found.last().map(|(_, canvas)| (canvas.width, canvas.height));
+    found.retain(|(_, canvas)| Some((canvas.width, canvas.height)) == size && canvas.width > 0);
     let Some((last, canvas)) = found.last() else { return Ok(()) };
     let scale = (WIDTH / canvas.width).max(1);
     let mut content =
@@ -91,9 +94,7 @@ fn pictures(page: &mut Page, story: &Story, checkpoint: &Checkpoint) -> Result<(
         let frame =
             |(step, canvas): &(u64, Canvas)| canvas.clone().captioned(&format!("step {}", grouped(*step)));
         let frames: Vec<Canvas> = found.iter().map(frame).collect();
-        let caption =
-            format!("The same noise over the training, every {} steps", grouped(found[1].0 - found[0].0));
-        content += &picture(&frames, FPS, scale, &caption)?;
+        content += &picture(&frames, FPS, scale, "The same noise over the training")?;
     }
     page.section("Samples", true, &format!("<div class=\"pictures\">{content}</div>"));
     Ok(())
@@ -135,12 +136,17 @@ fn curves(page: &mut Page, story: &Story) -> Result<(), Error> {
     Ok(())
 }
 
+/// Whether its parameters were given.
+fn began_with_given(story: &Story) -> bool {
+    story.run.manifest.as_ref().is_some_and(|manifest| manifest.run.init.is_some())
+}
+
 /// The tutorial's, if the run is the tutorial's but for its seed.
 fn bands(story: &Story) -> Vec<Band> {
     let config = Config { seed: Config::default().seed, ..story.run.plan.config.clone() };
     let mnist =
         story.run.manifest.as_ref().is_some_and(|manifest| manifest.run.data_digest == golden::mnist(false));
-    if config != Config::default() || !mnist {
+    if config != Config::default() || !mnist || began_with_given(story) {
         return Vec::new();
     }
     let band = |which: usize, window: usize| {
@@ -190,11 +196,18 @@ fn nearest(
 ) -> Result<Option<String>, Error> {
     const COLUMNS: usize = 8;
     let closest = &evaluation.report.copies.closest;
-    let Ok(data) = story.run.data(data) else {
-        note!("The data are not there: the report lacks the training images that samples are closest to.");
-        return Ok(None);
+    let data = match story.run.data(data) {
+        Err(error) if data.is_some() => return Err(error),
+        Err(_) => {
+            note!(
+                "The data are not there: the report lacks the training images that samples are closest to."
+            );
+            return Ok(None);
+        }
+        Ok(data) => data,
     };
-    if closest.is_empty() || checkpoint.step != evaluation.step {
+    let same = checkpoint.data_digest == data.digest() && checkpoint.step == evaluation.step;
+    if closest.is_empty() || !same {
         return Ok(None);
     }
     let (train, size) =
@@ -248,8 +261,12 @@ fn digests(story: &Story) -> String {
 fn commands(story: &Story) -> String {
     let folder = &story.run.folder;
     let run = shell_word(folder.path());
+    let init = match began_with_given(story) {
+        true => format!(" --init {}", shell_word(&folder.checkpoint(0))),
+        false => String::new(),
+    };
     let mut lines = vec![
-        format!("duel train --config {} --out again", shell_word(&folder.config())),
+        format!("duel train --config {}{init} --out again", shell_word(&folder.config())),
         format!("duel diff {run} again"),
         format!("duel verify {run} --all"),
         format!("duel film {run} --out film.png"),

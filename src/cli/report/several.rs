@@ -34,12 +34,7 @@ pub fn page(stories: &[Story]) -> Result<String, Error> {
     }
     let commands: Vec<String> = stories
         .iter()
-        .map(|story| {
-            format!(
-                "duel verify {run} --all; duel report {run} --out report.html",
-                run = shell_word(story.run.folder.path())
-            )
-        })
+        .map(|story| format!("duel verify {} --all", shell_word(story.run.folder.path())))
         .collect();
     page.section("Each of them", true, &format!("<pre>{}</pre>", escaped(&commands.join("\n"))));
     Ok(page.finish())
@@ -48,11 +43,8 @@ pub fn page(stories: &[Story]) -> Result<String, Error> {
 /// A run as a sweep has it, with all of its settings.
 fn outcome(story: &Story) -> Result<Outcome, Error> {
     let values = story.run.plan.values();
-    let settings: BTreeMap<String, String> = values
-        .into_iter()
-        .filter(|(_, value)| !value.is_empty())
-        .map(|(about, value)| (about.name.to_string(), value))
-        .collect();
+    let settings: BTreeMap<String, String> =
+        values.into_iter().map(|(about, value)| (about.name.to_string(), value)).collect();
     Outcome::of(&story.run.folder, &Member { run: story.name.clone(), settings })
 }
 
@@ -91,7 +83,7 @@ fn settings(stories: &[Story], outcomes: &[Outcome], differing: &[&str]) -> Stri
     }
     let head: Vec<&str> = ["run"].into_iter().chain(differing.iter().copied()).collect();
     let row = |(story, outcome): (&Story, &Outcome)| {
-        let value = |name: &&str| outcome.member.settings.get(*name).cloned().unwrap_or_default();
+        let value = |name: &&str| outcome.member.value(name).to_string();
         [story.name.clone()].into_iter().chain(differing.iter().map(value)).collect()
     };
     table(&head, &stories.iter().zip(outcomes).map(row).collect::<Vec<Vec<String>>>())
@@ -141,7 +133,7 @@ fn results(stories: &[Story], outcomes: &[Outcome]) -> String {
 fn medians(outcomes: &[Outcome]) -> String {
     let groups: Vec<_> = groups(outcomes).into_iter().filter(|group| group.runs > 1).collect();
     let Some(first) = groups.first() else { return String::new() };
-    let names: Vec<&str> = first.figures.iter().map(|(name, _)| *name).collect();
+    let names = figures(outcomes);
     let settings: Vec<&str> = first.settings.iter().map(|(name, _)| &name[..]).collect();
     let head: Vec<&str> = settings.iter().copied().chain(["runs"]).chain(names.iter().copied()).collect();
     let rows: Vec<Vec<String>> = groups
