@@ -122,7 +122,8 @@ fn noise_of_numpy_makes_the_images_that_its_seed_makes() {
     let images = fs::read(dir.join("images.npy")).unwrap();
     assert_eq!(images, fs::read(dir.join("z-images.npy")).unwrap());
     assert!(
-        images.starts_with(b"\x93NUMPY") && String::from_utf8_lossy(&images).contains("'shape': (5, 3, 3, )")
+        images.starts_with(b"\x93NUMPY")
+            && String::from_utf8_lossy(&images).contains("'shape': (5, 3, 3), }")
     );
     fs::write(dir.join("narrow.npy"), npy(&noise[..6], 3)).unwrap();
     refused(

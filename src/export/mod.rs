@@ -5,7 +5,7 @@
 //! - [`png`](mod@png): a canvas as PNG
 //! - [`apng`]: canvases as a film
 //! - [`idx`]: images as a data set
-//! - `npy`: noise and images as NumPy's files
+//! - [`npy`]: noise and images as NumPy's files
 //! - [`safetensors`](mod@safetensors): a state as a checkpoint
 //! - [`c`]: a generator as a C program's source
 //! - `onnx`: a network for other programs
@@ -14,7 +14,6 @@ pub mod apng;
 pub mod c;
 pub mod grid;
 pub mod idx;
-#[cfg(feature = "run")]
 pub mod npy;
 #[cfg(feature = "run")]
 pub mod onnx;
