@@ -139,7 +139,7 @@ pub fn read_plan(path: &Path) -> Result<Vec<Member>, Error> {
         let bad =
             |problem: String| Error::input(path.display().to_string(), format!("line {}: {problem}", i + 1));
         let member: Member =
-            serde_json::from_str(line).map_err(|error| bad(format!("malformed: {error}")))?;
+            serde_json::from_str(line).map_err(|error| bad(format!("malformed: {}", one_line(&error))))?;
         let folder = Path::new(&member.run);
         if folder.components().count() != 1 || folder.file_name() != Some(folder.as_os_str()) {
             return Err(bad(format!("run is {:?}, expected the name of a folder", member.run)));
@@ -151,6 +151,11 @@ pub fn read_plan(path: &Path) -> Result<Vec<Member>, Error> {
         members.push(member);
     }
     Ok(members)
+}
+
+/// An error's text, which may repeat what a file has, on one line.
+fn one_line(error: &serde_json::Error) -> String {
+    error.to_string().replace(char::is_control, "\u{FFFD}")
 }
 
 /// What a run has come to.
@@ -361,6 +366,7 @@ mod tests {
         }
         let folder = tempfile::tempdir().unwrap();
         for line in [
+            r#"{"a\nb":1}"#,
             concat!(r#"{"run":"a","settings":{}}"#, "\n", r#"{"run":"a","settings":{"seed":"1"}}"#),
             "{}",
             "[1]",
@@ -370,7 +376,11 @@ mod tests {
         ] {
             let path = folder.path().join(PLAN);
             std::fs::write(&path, line).unwrap();
-            assert!(matches!(read_plan(&path), Err(Error::Input { .. })), "{line}");
+            let error = read_plan(&path).unwrap_err();
+            assert!(
+                matches!(error, Error::Input { .. }) && error.to_string().lines().count() == 1,
+                "{line}: {error}"
+            );
         }
     }
 

@@ -40,6 +40,16 @@ fn every_truncation_and_every_flipped_bit_of_a_checkpoint_is_refused_or_harmless
     [tiny(), tiny_averaged()].iter().for_each(|whole| damaged_is_refused_or_harmless(whole));
 }
 
+#[test]
+fn a_checkpoint_of_a_step_that_no_run_comes_to_is_refused() {
+    let mut checkpoint = Checkpoint::decode(&tiny(), "tiny").unwrap();
+    checkpoint.step = duel::config::MAX_STEPS + 1;
+    checkpoint.state[..8].copy_from_slice(&checkpoint.step.to_le_bytes());
+    checkpoint.digests.state = Digest::of(&checkpoint.state);
+    let error = Checkpoint::decode(&checkpoint.encode().unwrap(), "tiny").unwrap_err();
+    assert!(error.exit_code() == 3 && error.to_string().contains("2^47"), "{error}");
+}
+
 fn damaged_is_refused_or_harmless(whole: &[u8]) {
     let same = |bytes: &[u8]| -> Option<Checkpoint> {
         match Checkpoint::decode(bytes, "tiny") {

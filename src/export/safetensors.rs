@@ -19,7 +19,7 @@ use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView, View};
 
 use crate::BITS_VERSION;
-use crate::config::{Config, MAX_SIZE};
+use crate::config::{Config, MAX_SIZE, MAX_STEPS};
 use crate::data::AsImages;
 use crate::digest::{Digest, Digests};
 use crate::error::Error;
@@ -240,6 +240,9 @@ impl Checkpoint {
         let sizes = Sizes::new(&config, pixels, classes, 0);
 
         let step = number("step")?;
+        if step > MAX_STEPS {
+            return Err(bad("step: expected 0 to 2^47".to_string()));
+        }
         let mut state = memory::room(8 + bytes.len(), source)?;
         state.extend(step.to_le_bytes());
         for (name, shape, _) in tensors(sizes) {
