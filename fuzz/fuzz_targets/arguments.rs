@@ -1,4 +1,4 @@
-//! Any list of arguments ends with a code of the table and, where that is not 0, one line on stderr; a usage error leaves no file.
+//! Any list of arguments, in any environment, ends with a code of the table and, where that is not 0, one line on stderr; a usage error leaves no file.
 //! DUEL names the program, which runs in an empty folder.
 
 #![no_main]
@@ -15,14 +15,95 @@ static PROGRAM: LazyLock<String> = LazyLock::new(|| std::env::var("DUEL").expect
 
 /// What a command line is made of. Commands that work for minutes without any file are left out.
 const WORDS: &[&str] = &[
-    "train", "sample", "evaluate", "diff", "inspect", "export", "film", "interpolate", "report", "sweep", "run", "collect",
-    "completions", "man", "bash", "--out", "--data", "--steps", "--seed", "--seeds", "0..3", "--set", "beta1=0.5,0.9", "--jobs",
-    "--plan-only", "--index", "--resume", "auto", "--config", "--preset", "labelled", "--init", "--threads", "--isa", "wide",
-    "--labels", "--labels=true", "--pack", "--average", "--learning-rate", "--batch-size", "--latent-size", "--digest-at",
-    "--count", "--grid", "6x6", "--class", "--z", "z.npy", "--raw", "--no-invert", "--format", "onnx", "--discriminator",
-    "--frames", "--spacing", "even", "--fps", "--scale", "--from", "--to", "--path", "linear", "--film", "--pairs", "--real",
-    "--json", "--help", "--version", "-h", "0", "1", "2", "-1", "1e9", "nan", "18446744073709551615", "runs/seed-42",
-    "runs/seed-42@7", "x.png", "x.html", "x.onnx", "x.c", "x-ubyte", "x.safetensors", "", "--", "-", "data",
+    "train",
+    "sample",
+    "evaluate",
+    "diff",
+    "inspect",
+    "export",
+    "film",
+    "interpolate",
+    "report",
+    "sweep",
+    "run",
+    "collect",
+    "completions",
+    "man",
+    "bash",
+    "--out",
+    "--data",
+    "--steps",
+    "--seed",
+    "--seeds",
+    "0..3",
+    "--set",
+    "beta1=0.5,0.9",
+    "--jobs",
+    "--plan-only",
+    "--index",
+    "--resume",
+    "auto",
+    "--config",
+    "--preset",
+    "labelled",
+    "--init",
+    "--threads",
+    "--isa",
+    "wide",
+    "--labels",
+    "--labels=true",
+    "--pack",
+    "--average",
+    "--learning-rate",
+    "--batch-size",
+    "--latent-size",
+    "--digest-at",
+    "--count",
+    "--grid",
+    "6x6",
+    "--class",
+    "--z",
+    "z.npy",
+    "--raw",
+    "--no-invert",
+    "--format",
+    "onnx",
+    "--discriminator",
+    "--frames",
+    "--spacing",
+    "even",
+    "--fps",
+    "--scale",
+    "--from",
+    "--to",
+    "--path",
+    "linear",
+    "--film",
+    "--pairs",
+    "--real",
+    "--json",
+    "--help",
+    "--version",
+    "-h",
+    "0",
+    "1",
+    "2",
+    "-1",
+    "1e9",
+    "nan",
+    "18446744073709551615",
+    "runs/seed-42",
+    "runs/seed-42@7",
+    "x.png",
+    "x.html",
+    "x.onnx",
+    "x.c",
+    "x-ubyte",
+    "x.safetensors",
+    "",
+    "--",
+    "-",
+    "data",
 ];
 
 #[derive(Arbitrary, Debug)]
@@ -31,16 +112,29 @@ enum Word {
     Any(String),
 }
 
-fuzz_target!(|words: Vec<Word>| {
-    let arguments: Vec<&str> = words
-        .iter()
-        .take(12)
-        .map(|word| match word {
+impl Word {
+    fn text(&self) -> &str {
+        match self {
             Word::Known(n) => WORDS[*n as usize % WORDS.len()],
             Word::Any(text) => text,
-        })
-        .collect();
-    if arguments.iter().any(|word| word.contains('\0') || ["verify", "bench"].contains(word)) {
+        }
+    }
+}
+
+#[derive(Arbitrary, Debug)]
+struct Input {
+    words: Vec<Word>,
+    /// DUEL_ISA and DUEL_THREADS.
+    environment: [Option<Word>; 2],
+}
+
+fuzz_target!(|input: Input| {
+    let arguments: Vec<&str> = input.words.iter().take(12).map(Word::text).collect();
+    let environment = ["DUEL_ISA", "DUEL_THREADS"].into_iter().zip(&input.environment);
+    let environment: Vec<(&str, &str)> =
+        environment.filter_map(|(name, word)| Some((name, word.as_ref()?.text()))).collect();
+    let mut given = arguments.iter().chain(environment.iter().map(|(_, value)| value));
+    if given.any(|word| word.contains('\0') || ["verify", "bench"].contains(word)) {
         return;
     }
     let folder = shared::folder().join("empty");
@@ -50,6 +144,7 @@ fuzz_target!(|words: Vec<Word>| {
         .current_dir(&folder)
         .env_remove("DUEL_ISA")
         .env_remove("DUEL_THREADS")
+        .envs(environment)
         .stdin(Stdio::null())
         .output()
         .unwrap();

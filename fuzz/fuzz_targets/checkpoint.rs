@@ -5,8 +5,8 @@
 
 mod shared;
 
-use duel::export::safetensors::{Checkpoint, encode};
 use duel::digest::Digests;
+use duel::export::safetensors::{Checkpoint, encode};
 use duel::{Config, Digest, Error, Images, Serial, Trainer};
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;

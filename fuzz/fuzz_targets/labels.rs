@@ -16,7 +16,10 @@ fuzz_target!(|input: (u8, &[u8])| {
             Err(error) => assert!(shared::is_about_input(&error), "{error}"),
             Ok(labels) => {
                 assert_eq!(labels.all().len(), count);
-                assert!(labels.classes() <= 256 && labels.all().iter().all(|&label| (label as usize) < labels.classes()));
+                assert!(
+                    labels.classes() <= 256
+                        && labels.all().iter().all(|&label| (label as usize) < labels.classes())
+                );
             }
         }
     }

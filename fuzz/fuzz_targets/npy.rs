@@ -18,7 +18,11 @@ enum Input {
 fuzz_target!(|input: Input| {
     let whole = |version: u8, header: &str, data: &[u8]| {
         let length = header.len().min(u16::MAX as usize);
-        let length = if version == 1 { (length as u16).to_le_bytes().to_vec() } else { (length as u32).to_le_bytes().to_vec() };
+        let length = if version == 1 {
+            (length as u16).to_le_bytes().to_vec()
+        } else {
+            (length as u32).to_le_bytes().to_vec()
+        };
         [&b"\x93NUMPY"[..], &[version, 0], &length, header.as_bytes(), data].concat()
     };
     let (bytes, data) = match input {

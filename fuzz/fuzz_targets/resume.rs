@@ -46,7 +46,8 @@ fuzz_target!(|input: Input| {
     let sessions = &input.sessions[..input.sessions.len().min(6)];
     let mut straight = Trainer::new(config.clone(), images).unwrap();
     let all: u64 = sessions.iter().map(steps).sum();
-    let straight_ended = straight.run(&Serial, all, |_| ControlFlow::Continue(())).map_err(|error| error.to_string());
+    let straight_ended =
+        straight.run(&Serial, all, |_| ControlFlow::Continue(())).map_err(|error| error.to_string());
 
     let mut saved: Option<Vec<u8>> = None;
     let mut ended = Ok(());

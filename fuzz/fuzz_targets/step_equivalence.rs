@@ -61,7 +61,8 @@ fuzz_target!(|input: Input| {
     let mut pixels = input.pixels;
     pixels.resize(count * height * width, 0);
     // As pixels are: any, most of them the same.
-    let labels: Vec<u8> = (0..count).map(|i| pixels[i * height * width] % size(input.classes, 12) as u8).collect();
+    let labels: Vec<u8> =
+        (0..count).map(|i| pixels[i * height * width] % size(input.classes, 12) as u8).collect();
     let images = Images::new(&pixels, height, width).unwrap().labelled(&labels).unwrap();
     let steps = input.steps as u64 % 5;
 
