@@ -1,7 +1,7 @@
 //! The one error type. Its variants say who is at fault, because that is what a caller acts on.
 //! Uses nothing else of the crate.
 
-use core::fmt;
+use core::fmt::{self, Write};
 
 /// Text of an error: built where there is an allocator, fixed where there is none.
 #[cfg(feature = "std")]
@@ -103,8 +103,21 @@ impl Error {
     }
 }
 
+/// Writes on one line whatever a file or its name says: control characters are U+FFFD.
+struct OneLine<'a, 'f>(&'a mut fmt::Formatter<'f>);
+
+impl fmt::Write for OneLine<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let mut pieces = text.split(char::is_control);
+        self.0.write_str(pieces.next().unwrap_or_default())?;
+        pieces.try_for_each(|piece| write!(self.0, "\u{FFFD}{piece}"))
+    }
+}
+
+/// On one line.
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut f = OneLine(f);
         match self {
             Error::Usage { setting, problem } => write!(f, "{setting}: {problem}"),
             Error::Input { source, problem } => write!(f, "{source}: {problem}"),
@@ -125,6 +138,27 @@ impl core::error::Error for Error {
             #[cfg(feature = "std")]
             Error::Io { error, .. } => Some(error),
             _ => None,
+        }
+    }
+}
+
+#[cfg(all(test, feature = "std"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_one_line_without_anything_that_a_terminal_obeys() {
+        let hostile = "a\nb\u{1b}[2Jc\r";
+        let shown = "a\u{FFFD}b\u{FFFD}[2Jc\u{FFFD}";
+        for error in [
+            Error::usage(hostile, hostile),
+            Error::input(hostile, hostile),
+            Error::io(hostile, std::io::Error::other(hostile)),
+        ] {
+            assert_eq!(error.to_string(), format!("{shown}: {shown}"));
+        }
+        for error in [Error::mismatch(hostile), Error::environment(hostile)] {
+            assert_eq!(error.to_string(), shown);
         }
     }
 }

@@ -139,7 +139,7 @@ pub fn read_plan(path: &Path) -> Result<Vec<Member>, Error> {
         let bad =
             |problem: String| Error::input(path.display().to_string(), format!("line {}: {problem}", i + 1));
         let member: Member =
-            serde_json::from_str(line).map_err(|error| bad(format!("malformed: {}", one_line(&error))))?;
+            serde_json::from_str(line).map_err(|error| bad(format!("malformed: {error}")))?;
         let folder = Path::new(&member.run);
         if folder.components().count() != 1 || folder.file_name() != Some(folder.as_os_str()) {
             return Err(bad(format!("run is {:?}, expected the name of a folder", member.run)));
@@ -151,11 +151,6 @@ pub fn read_plan(path: &Path) -> Result<Vec<Member>, Error> {
         members.push(member);
     }
     Ok(members)
-}
-
-/// An error's text, which may repeat what a file has, on one line.
-fn one_line(error: &serde_json::Error) -> String {
-    error.to_string().replace(char::is_control, "\u{FFFD}")
 }
 
 /// What a run has come to.

@@ -274,6 +274,13 @@ fn the_settings_of_a_run_repeat_it_and_flags_go_before_them() {
             .contains("generator.out.weight")
     );
     refused(run(dir, &["inspect", "a/config.toml"]), 3, &["config.toml"]);
+    // A terminal obeys nothing that a file says.
+    let manifest = fs::read_to_string(dir.join("a/manifest.json")).unwrap();
+    let hostile = manifest.replace("\"cpu\": \"", "\"cpu\": \"\\u001b[2J\\ngone ");
+    assert_ne!(hostile, manifest);
+    fs::write(dir.join("a/manifest.json"), hostile).unwrap();
+    let seen = done(run(dir, &["inspect", "a"]));
+    assert!(seen.contains("\u{FFFD}[2J\u{FFFD}gone ") && !seen.contains('\u{1b}'), "{seen}");
 }
 
 /// A run that takes long, and its folder.

@@ -10,7 +10,7 @@ use duel::run::{Folder, Status, log};
 use duel::{Error, Tensor};
 
 use super::replay::Replay;
-use super::terminal::{Progress, counted, grouped, print};
+use super::terminal::{Progress, counted, grouped, plain, print};
 
 /// The flags of `duel inspect`.
 #[derive(Debug, Args)]
@@ -120,5 +120,5 @@ fn describe(checkpoint: &Checkpoint) -> String {
 }
 
 fn line(text: &mut String, name: &str, value: &str) {
-    let _ = writeln!(text, "{name:29} {value}");
+    let _ = writeln!(text, "{name:29} {}", plain(value));
 }

@@ -5,7 +5,7 @@
 macro_rules! note {
     ($($text:tt)*) => {{
         use std::io::Write as _;
-        let _ = writeln!(std::io::stderr(), $($text)*);
+        let _ = writeln!(std::io::stderr(), "{}", $crate::cli::terminal::plain(&format!($($text)*)));
     }};
 }
 
@@ -126,9 +126,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     match done {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            // Names of files may have ends of lines.
-            let line = format!("{}{error}", hyphens(&error));
-            note!("error: {}", line.replace(char::is_control, "\u{FFFD}"));
+            note!("error: {}{error}", hyphens(&error));
             ExitCode::from(error.exit_code())
         }
     }

@@ -13,11 +13,16 @@ use duel::run::Observer;
 pub use duel::run::diff::{counted, grouped};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+/// A line that may repeat what a file says, or what it is called, without anything that a terminal would obey.
+pub fn plain(line: &str) -> String {
+    line.replace(|c: char| c.is_control() && c != '\t', "\u{FFFD}")
+}
+
 /// Results, on stdout.
 pub fn print(text: &str) -> Result<(), Error> {
     let mut stdout = std::io::stdout().lock();
     stdout
-        .write_all(text.as_bytes())
+        .write_all(text.split('\n').map(plain).collect::<Vec<_>>().join("\n").as_bytes())
         .and_then(|()| stdout.flush())
         .map_err(|error| Error::io("stdout", error))
 }
@@ -143,6 +148,11 @@ impl Drop for Progress {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
     }
+}
+
+/// Shows such a picture, on stderr.
+pub fn draw(picture: &str) {
+    let _ = std::io::stderr().write_all(picture.as_bytes());
 }
 
 /// The canvas as lines for `term`, shrunk by a whole factor to its width; nothing where it cannot be shown.

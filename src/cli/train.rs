@@ -18,7 +18,7 @@ use super::presets;
 use super::replay::{told_by, where_data_are};
 use super::settings::Flags;
 use super::signals::Signals;
-use super::terminal::{Progress, counted, grouped, half_blocks, print, shell_word};
+use super::terminal::{Progress, counted, draw, grouped, half_blocks, print, shell_word};
 
 /// The flags of `duel train`.
 #[derive(Debug, Args)]
@@ -202,7 +202,7 @@ impl Host for Person {
         if let Some(picture) =
             Some(canvas).filter(|_| self.show).and_then(|canvas| half_blocks(canvas, &Term::stderr()))
         {
-            self.progress.suspend(|| note!("{}", picture.trim_end()));
+            self.progress.suspend(|| draw(&picture));
         }
     }
 
@@ -235,7 +235,7 @@ fn close(
     if let Some(picture) =
         end.canvas.as_ref().filter(|_| show).and_then(|canvas| half_blocks(canvas, &Term::stderr()))
     {
-        note!("{}", picture.trim_end());
+        draw(&picture);
     }
     let seconds = elapsed.as_secs_f64();
     let rate = if steps == 0 { 0.0 } else { steps as f64 / seconds };

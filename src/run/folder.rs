@@ -118,11 +118,7 @@ impl Folder {
             Err(error) => Err(Error::io(path, error)),
             Ok(bytes) => serde_json::from_slice(bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&bytes))
                 .map(Some)
-                .map_err(|error| {
-                    // The text may repeat what the file has.
-                    let text = error.to_string().replace(char::is_control, "\u{FFFD}");
-                    Error::input(path.display().to_string(), format!("malformed: {text}"))
-                }),
+                .map_err(|error| Error::input(path.display().to_string(), format!("malformed: {error}"))),
         }
     }
 

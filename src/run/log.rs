@@ -260,3 +260,32 @@ fn kept(entry: Entry, plan: &Plan, last: u64) -> Option<Entry> {
     let kept = |digest: Option<Digest>| digest.filter(|_| leaves.digest);
     there.then(|| Entry { digest: kept(entry.digest), average_digest: kept(entry.average_digest), ..entry })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rng::{Purpose, Stream};
+
+    #[test]
+    fn every_number_is_read_as_it_was_written() {
+        let mut bits = Stream::new(1, Purpose::Sample(0));
+        let mut any = move || bits.below(1 << 32) as u32;
+        let timing = Timing { steps_per_s: 1.344479372324438 };
+        let mut entry = Entry {
+            step: 7,
+            g_loss: 0.1,
+            d_loss: 0.2,
+            mean_d_real: 0.3,
+            mean_d_fake: 0.4,
+            digest: None,
+            average_digest: None,
+            timing,
+        };
+        assert_eq!(Entry::parse(&entry.text()), Some(entry.clone()));
+        for _ in 0..100_000 {
+            entry.g_loss = f32::from_bits(any() & !0x4000_0000);
+            entry.timing.steps_per_s = f64::from_bits((any() as u64 & 0x3FFF_FFFF) << 32 | any() as u64);
+            assert_eq!(Entry::parse(&entry.text()), Some(entry.clone()));
+        }
+    }
+}
