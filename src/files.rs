@@ -1,20 +1,25 @@
 //! Files and folders: written whole or not at all, on the disk as far as a file system can tell, listed. Uses
-//! [`error`](crate::error).
+//! [`error`](crate::error) and `memory`.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::{BufWriter, ErrorKind, Write};
+use std::io::{BufWriter, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
 use crate::error::Error;
+use crate::memory;
 
 /// The bytes of a regular file: a pipe under its name would be waited for.
 ///
 /// # Errors
-/// The operating system's, and if it is none.
+/// The operating system's, and if it is none; an [`Error::Environment`] within if there is no memory for it.
 pub fn read(path: &Path) -> std::io::Result<Vec<u8>> {
     regular(path)?;
-    fs::read(path)
+    let mut file = File::open(path)?;
+    let bytes = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
+    let mut read = memory::room(bytes, &path.display().to_string()).map_err(std::io::Error::other)?;
+    file.read_to_end(&mut read)?;
+    Ok(read)
 }
 
 /// Refuses what is neither a file nor a folder.
@@ -169,6 +174,15 @@ mod tests {
         assert_eq!(fs::read(&path).unwrap(), b"first");
         assert_eq!(list(dir.path()).unwrap(), [path]);
         assert!(list(&dir.path().join("gone")).is_err());
+    }
+
+    #[test]
+    fn a_file_that_no_memory_can_hold_is_refused_before_it_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("hole");
+        File::create(&path).unwrap().set_len(1 << 43).unwrap();
+        let error = Error::io(&path, read(&path).unwrap_err());
+        assert!(matches!(error, Error::Environment { .. }), "{error}");
     }
 
     #[test]

@@ -40,6 +40,20 @@ fn every_setting_is_a_flag_whose_help_says_its_default() {
 }
 
 #[test]
+fn what_is_too_long_for_settings_is_not_read_to_its_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("config.toml");
+    fs::write(&file, [b"seed = 7\n#".as_slice(), &vec![b' '; 1 << 20]].concat()).unwrap();
+    refused(
+        run(dir.path(), &["train", "--config", "config.toml"]),
+        3,
+        &["config.toml", "longer than 1048576 bytes"],
+    );
+    fs::write(&file, [b"seed = 7\n#".as_slice(), &vec![b' '; (1 << 20) - 10]].concat()).unwrap();
+    assert_eq!(Settings::read(&file).unwrap().get("seed"), Some("7"));
+}
+
+#[test]
 fn every_setting_comes_back_from_its_file_to_the_bit() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("config.toml");

@@ -346,7 +346,7 @@ impl Writer {
             Ok(()) => true,
             Err(TryLockError::WouldBlock) => {
                 let mut holder = String::new();
-                let _ = lock.read_to_string(&mut holder);
+                let _ = lock.take(20).read_to_string(&mut holder);
                 let problem = format!("{} is in use by process {}", folder.path().display(), holder.trim());
                 return Err(Error::usage("out", problem));
             }

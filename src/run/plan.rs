@@ -2,7 +2,8 @@
 //! before default. Uses [`config`](crate::config) and [`settings`](mod@crate::settings).
 
 use std::fmt;
-use std::fs;
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use toml::Spanned;
@@ -14,6 +15,8 @@ use crate::settings::{About, Kind, Value, settings};
 
 /// Steps between canvases.
 pub const CANVAS_EVERY: u64 = 2_000;
+/// Bytes of a file of settings, at most: whoever names another file by mistake is told so at once.
+const LONGEST: u64 = 1 << 20;
 
 impl Value for PathBuf {
     const KIND: Kind = Kind::Text;
@@ -251,10 +254,15 @@ impl Settings {
     /// setting, or a value of another type.
     pub fn read(path: &Path) -> Result<Settings, Error> {
         let bad = |problem: String| Error::input(path.display().to_string(), problem);
-        let text = fs::read_to_string(path).map_err(|error| match error.kind() {
+        let mut text = String::new();
+        let read = File::open(path).and_then(|file| file.take(LONGEST + 1).read_to_string(&mut text));
+        let bytes = read.map_err(|error| match error.kind() {
             std::io::ErrorKind::InvalidData => bad("not a text file".to_string()),
             _ => Error::io(path, error),
         })?;
+        if bytes as u64 > LONGEST {
+            return Err(bad(format!("longer than {LONGEST} bytes, expected settings")));
+        }
         let line = |at: usize| text[..at].matches('\n').count() + 1;
         let table = DeTable::parse(&text).map_err(|error| {
             let line = error.span().map_or(1, |span| line(span.start));
