@@ -74,6 +74,7 @@
 //! The program (`src/main.rs` and `src/cli`) is a crate of its own over the public face of all that.
 
 #![cfg_attr(not(any(feature = "std", test)), no_std)]
+#![deny(unsafe_code)]
 
 pub mod config;
 pub mod data;
@@ -86,6 +87,7 @@ pub mod export;
 #[cfg(feature = "std")]
 pub mod files;
 pub mod golden;
+#[allow(unsafe_code)]
 pub mod kernels;
 #[cfg(feature = "std")]
 pub mod memory;

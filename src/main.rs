@@ -1,6 +1,8 @@
 //! The `duel` program: argv, the terminal and signals over the public face of the library. Reads of the environment only
 //! `DUEL_ISA`, `DUEL_THREADS` and `NO_COLOR`.
 
+#![forbid(unsafe_code)]
+
 mod cli;
 
 use std::process::ExitCode;
