@@ -4,6 +4,7 @@
 #![cfg(feature = "rayon")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use std::ops::ControlFlow;
@@ -12,27 +13,51 @@ use duel::{Config, Images, Rayon, Serial, Trainer};
 
 static CALLS: AtomicU64 = AtomicU64::new(0);
 
+thread_local! {
+    /// Whether the calls of this thread count: those of the test's own and of the pool's that trains, not of threads that are still
+    /// ending, nor of the harness, which prints now and then.
+    static COUNTS: Cell<bool> = const { Cell::new(false) };
+}
+
+fn count() {
+    if COUNTS.try_with(Cell::get).unwrap_or(false) {
+        CALLS.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// A pool whose threads' calls count.
+fn pool(threads: usize) -> rayon::ThreadPool {
+    let start = |_| COUNTS.set(true);
+    let end = |_| COUNTS.set(false);
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .start_handler(start)
+        .exit_handler(end)
+        .build()
+        .unwrap()
+}
+
 struct Counting;
 
 // SAFETY: every call goes to the system's allocator unchanged.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        CALLS.fetch_add(1, Ordering::Relaxed);
+        count();
         // SAFETY: as the caller's.
         unsafe { System.alloc(layout) }
     }
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        CALLS.fetch_add(1, Ordering::Relaxed);
+        count();
         // SAFETY: as the caller's.
         unsafe { System.alloc_zeroed(layout) }
     }
     unsafe fn realloc(&self, p: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        CALLS.fetch_add(1, Ordering::Relaxed);
+        count();
         // SAFETY: as the caller's.
         unsafe { System.realloc(p, layout, size) }
     }
     unsafe fn dealloc(&self, p: *mut u8, layout: Layout) {
-        CALLS.fetch_add(1, Ordering::Relaxed);
+        count();
         // SAFETY: as the caller's.
         unsafe { System.dealloc(p, layout) }
     }
@@ -41,7 +66,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// Calls to the allocator, of all threads, while `work` runs.
+/// Calls to the allocator, of the threads that count, while `work` runs.
 fn calls(work: impl FnOnce()) -> u64 {
     let before = CALLS.load(Ordering::SeqCst);
     work();
@@ -51,6 +76,7 @@ fn calls(work: impl FnOnce()) -> u64 {
 #[test]
 fn a_step_allocates_nothing_on_any_thread() {
     // The counter counts.
+    COUNTS.set(true);
     assert_eq!(calls(|| drop(std::hint::black_box(vec![1u8; 100]))), 2);
 
     // The default network on batches of 16; 500 images, so that epochs end and are shuffled anew on the way.
@@ -68,7 +94,7 @@ fn allocates_nothing(config: &Config, images: Images<'_>) {
     for threads in [1, 2, 4] {
         let mut trainer = Trainer::new(config.clone(), images).unwrap();
         trainer.set_owners(threads);
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let pool = pool(threads);
         // Between the first step and the last one, on all threads: to enter the pool allocates, once per run.
         let (mut first, mut last) = (None, 0);
         let run = |_| {
@@ -95,7 +121,7 @@ fn allocates_nothing(config: &Config, images: Images<'_>) {
     let entered = [10, 200].map(|steps| {
         let mut trainer = Trainer::new(config.clone(), images).unwrap();
         trainer.set_owners(2);
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
+        let pool = pool(2);
         let mut run = || trainer.run(&Rayon, steps, |_| ControlFlow::Continue(())).unwrap();
         (0..10).map(|_| pool.install(|| calls(&mut run))).min()
     });

@@ -42,9 +42,15 @@ def backends(duel):
     return names or ["wide"]
 
 
-def starved(most):
-    """Files of at most so many bytes, as on a disk that fills."""
-    return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+def prepared(most=None):
+    """What a session does before it is the program: it listens to signals, whoever started this script in the background; and its
+    files have at most so many bytes, as on a disk that fills."""
+    def prepare():
+        for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(name, signal.SIG_DFL)
+        if most is not None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+    return prepare
 
 
 def log(run):
@@ -68,7 +74,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         straight, pieces = Path(folder) / "straight", Path(folder) / "pieces"
         alone = subprocess.Popen([duel, "train", *NETWORK, *SCHEDULE, "--steps", "1000000000", "--out", str(straight)],
-                                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=prepared())
         time.sleep(60 * asked.minutes / 3)
         alone.send_signal(signal.SIGINT)
         assert alone.wait() == 130
@@ -85,7 +91,7 @@ def main():
                        "--isa", chance.choice(isas), *(["--resume", "auto"] if begun else [])]
             limit = chance.choice([0, 4_000, 100_000, 1_000_000]) if way == "full" else None
             session = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-                                       preexec_fn=None if limit is None else starved(limit))
+                                       preexec_fn=prepared(limit))
             try:
                 session.wait(chance.choice([0.02, 0.2, 2, 20]) * chance.random())
             except subprocess.TimeoutExpired:
