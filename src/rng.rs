@@ -171,6 +171,39 @@ mod tests {
         let mut z = [0.0; 2];
         Stream::new(3, Purpose::Noise(1, 0)).fill_uniform(&mut z);
         assert_eq!(z, [-0.196_006_54, 0.533_533_6]);
+        sample_noise(3, 1, &mut z);
+        let mut again = [0.0; 2];
+        Stream::new(3, Purpose::Sample(1)).fill_uniform(&mut again);
+        assert!(z == again && z != [-0.196_006_54, 0.533_533_6]);
+    }
+
+    /// A stream whose first two outputs are these: the words solve xoshiro256++'s equations.
+    fn beginning(outputs: [u64; 2]) -> Stream {
+        // output = rotl(s0 + s3, 23) + s0, and then s0 ^= s1 ^ s3; s3 = rotl(s1 ^ s3, 45).
+        let s3_for = |s0: u64, output: u64| output.wrapping_sub(s0).rotate_right(23).wrapping_sub(s0);
+        let next = 0x0123_4567_89AB_CDEF;
+        let changed = s3_for(next, outputs[1]).rotate_right(45);
+        let s0 = next ^ changed;
+        let s3 = s3_for(s0, outputs[0]);
+        let words = [s0, s3 ^ changed, 0x0F1E_2D3C_4B5A_6978, s3];
+        let mut state = [0u8; 32];
+        for (bytes, word) in state.chunks_mut(8).zip(words) {
+            bytes.copy_from_slice(&word.to_le_bytes());
+        }
+        Stream(Xoshiro256PlusPlus::from_seed(state))
+    }
+
+    #[test]
+    fn a_pair_of_square_0_or_1_is_drawn_anew() {
+        // 2⁶³ is the uniform 0, and 0 is −1.
+        for outputs in [[1 << 63, 1 << 63], [0, 1 << 63], [1 << 63, 0], [0, 0]] {
+            let mut stream = beginning(outputs);
+            assert_eq!(outputs.map(|_| stream.0.next_u64()), outputs);
+            assert_eq!(beginning(outputs).normal_pair(1.0), stream.normal_pair(1.0));
+        }
+        // The uniforms next to them are taken: f is √(−2·ln(2⁻⁴⁶)/2⁻⁴⁶) = 2²³·√(92·ln 2).
+        let nearest = beginning([(1 << 63) + (1 << 40), 1 << 63]).normal_pair(1.0);
+        assert_eq!(nearest, [(92.0 * core::f64::consts::LN_2).sqrt() as f32, 0.0]);
     }
 
     #[test]

@@ -3,9 +3,16 @@
 
 mod program;
 
+use std::collections::HashMap;
+use std::fmt::Debug;
+
+use duel::config::MAX_STEPS;
+use duel::digest::Digests;
 use duel::export::safetensors::{Checkpoint, encode};
-use duel::{Config, Digest, Images, Serial, Trainer};
+use duel::{Config, Digest, Error, Images, Serial, Trainer};
 use program::text;
+use safetensors::SafeTensors;
+use safetensors::tensor::{Dtype, TensorView};
 
 /// A checkpoint of a tiny network.
 fn tiny() -> Vec<u8> {
@@ -40,14 +47,130 @@ fn every_truncation_and_every_flipped_bit_of_a_checkpoint_is_refused_or_harmless
     [tiny(), tiny_averaged()].iter().for_each(|whole| damaged_is_refused_or_harmless(whole));
 }
 
+/// A checkpoint with a state of the test's own, under its digest.
+fn forged(mut checkpoint: Checkpoint, change: impl Fn(&mut [u8])) -> Vec<u8> {
+    change(&mut checkpoint.state);
+    checkpoint.digests.state = Digest::of(&checkpoint.state);
+    checkpoint.encode().unwrap()
+}
+
+/// A checkpoint with other lines in its metadata, signed again.
+fn edited(whole: &[u8], edit: impl Fn(&str) -> String) -> Vec<u8> {
+    let (length, rest) = whole.split_first_chunk().unwrap();
+    let (header, tensors) = rest.split_at(u64::from_le_bytes(*length) as usize);
+    let mut header: serde_json::Value = serde_json::from_slice(header).unwrap();
+    let text = &mut header["__metadata__"]["checkpoint"];
+    let lines = text.as_str().unwrap();
+    let lines = edit(&lines[..lines.rfind("digest=").unwrap()]);
+    *text = format!("{lines}digest={}\n", Digest::of(lines.as_bytes())).into();
+    let header = header.to_string();
+    [&(header.len() as u64).to_le_bytes(), header.as_bytes(), tensors].concat()
+}
+
+/// The tensors of a file by their names.
+type Tensors<'a> = Vec<(String, TensorView<'a>)>;
+
+/// A checkpoint with other tensors, under the same metadata.
+fn retold(whole: &[u8], change: impl Fn(&mut Tensors<'_>)) -> Vec<u8> {
+    let mut tensors = SafeTensors::deserialize(whole).unwrap().tensors();
+    change(&mut tensors);
+    let (_, header) = SafeTensors::read_metadata(whole).unwrap();
+    safetensors::serialize(tensors, header.metadata().clone()).unwrap()
+}
+
+/// Asserts that it is refused as bad input, in one line with `word`.
+fn refused(got: Result<impl Debug, Error>, word: &str) {
+    let error = got.unwrap_err();
+    assert!(error.exit_code() == 3 && error.to_string().contains(word), "{word}: {error}");
+    assert_eq!(error.to_string().lines().count(), 1, "{error}");
+}
+
 #[test]
 fn a_checkpoint_of_a_step_that_no_run_comes_to_is_refused() {
-    let mut checkpoint = Checkpoint::decode(&tiny(), "tiny").unwrap();
-    checkpoint.step = duel::config::MAX_STEPS + 1;
-    checkpoint.state[..8].copy_from_slice(&checkpoint.step.to_le_bytes());
-    checkpoint.digests.state = Digest::of(&checkpoint.state);
-    let error = Checkpoint::decode(&checkpoint.encode().unwrap(), "tiny").unwrap_err();
-    assert!(error.exit_code() == 3 && error.to_string().contains("2^47"), "{error}");
+    let at = |step: u64| {
+        let checkpoint = Checkpoint { step, ..Checkpoint::decode(&tiny(), "tiny").unwrap() };
+        let whole = forged(checkpoint, |state| state[..8].copy_from_slice(&step.to_le_bytes()));
+        Checkpoint::decode(&whole, "tiny")
+    };
+    assert_eq!(at(MAX_STEPS).unwrap().step, MAX_STEPS);
+    refused(at(MAX_STEPS + 1), "2^47");
+}
+
+#[test]
+fn a_checkpoint_has_1_to_256_classes_if_it_has_labels() {
+    let says = |whole: &[u8]| text(whole).contains("classes=");
+    assert!(!says(&tiny()) && says(&tiny_averaged()));
+    let of = |classes: usize| {
+        let mut checkpoint = Checkpoint::decode(&tiny_averaged(), "tiny").unwrap();
+        checkpoint.classes = classes;
+        let end = checkpoint.tensors().last().unwrap().2.end;
+        checkpoint.state.truncate(8);
+        checkpoint.state.resize(end, 0);
+        let average = checkpoint.tensors().nth(24).unwrap().2.start;
+        let (state, average) = checkpoint.state.split_at(average);
+        checkpoint.digests = Digests { state: Digest::of(state), average: Some(Digest::of(average)) };
+        Checkpoint::decode(&checkpoint.encode().unwrap(), "tiny")
+    };
+    assert_eq!([1, 256].map(|classes| of(classes).unwrap().classes), [1, 256]);
+    refused(of(257), "1 to 256 classes");
+    let none = edited(&tiny_averaged(), |lines| lines.replace("classes=3\n", "classes=0\n"));
+    refused(Checkpoint::decode(&none, "tiny"), "1 to 256 classes");
+    let unsaid = edited(&tiny_averaged(), |lines| lines.replace("classes=3\n", ""));
+    refused(Checkpoint::decode(&unsaid, "tiny"), "classes: missing");
+}
+
+#[test]
+fn a_tensor_of_another_kind_or_shape_or_name_is_refused() {
+    let whole = tiny();
+    let decoded = |change: &dyn Fn(&mut Tensors<'_>)| Checkpoint::decode(&retold(&whole, change), "tiny");
+    let expected = Checkpoint::decode(&whole, "tiny").unwrap();
+    assert_eq!(decoded(&|tensors| tensors.reverse()).unwrap().state, expected.state);
+    let first = |dtype, more: &[usize]| {
+        decoded(&|tensors| {
+            let view = &mut tensors[0].1;
+            *view = TensorView::new(dtype, [view.shape(), more].concat(), view.data()).unwrap();
+        })
+    };
+    assert_eq!(first(Dtype::F32, &[]).unwrap().state, expected.state);
+    refused(first(Dtype::I32, &[]), "I32");
+    refused(first(Dtype::F32, &[1]), "expected F32");
+    refused(decoded(&|tensors| drop(tensors.pop())), "has no tensor");
+    let more = |tensors: &mut Tensors<'_>| tensors.push(("other".into(), tensors[0].1.clone()));
+    refused(decoded(&more), "has a tensor other");
+}
+
+#[test]
+fn a_run_begins_with_the_parameters_of_any_file_that_has_them() {
+    const BIAS: &str = "discriminator.hidden.bias";
+    let pixels: Vec<u8> = (0..60).map(|i| (i * 37 % 256) as u8).collect();
+    let small = Config { batch_size: 4, validation: 0, ..Config::default() };
+    for config in [small.clone(), Config { average: 0.5, ..small }] {
+        let trainer = Trainer::new(config, Images::new(&pixels, 2, 3).unwrap()).unwrap();
+        let whole = encode(&trainer, Digest([7; 32])).unwrap();
+        let begun = |bytes: &[u8]| Checkpoint::initial_state(&trainer, bytes, "given");
+        // At step 0 moments are 0, and an average is the parameters.
+        let state = Checkpoint::of(&trainer, Digest([7; 32])).unwrap().state;
+        assert!(begun(&whole).unwrap() == state);
+        let alone =
+            |(name, _): &(String, TensorView<'_>)| !name.contains("adam") && !name.contains("average");
+        assert!(begun(&retold(&whole, |tensors| tensors.retain(alone))).unwrap() == state);
+        let bias = |dtype, shape: &[usize], value: Option<f32>| {
+            let file = SafeTensors::deserialize(&whole).unwrap();
+            let mut bytes = file.tensor(BIAS).unwrap().data().to_vec();
+            if let Some(value) = value {
+                bytes[4..8].copy_from_slice(&value.to_le_bytes());
+            }
+            let mut tensors: HashMap<_, _> = file.tensors().into_iter().collect();
+            tensors.insert(BIAS.to_string(), TensorView::new(dtype, shape.to_vec(), &bytes).unwrap());
+            begun(&safetensors::serialize(tensors, None).unwrap())
+        };
+        assert!(bias(Dtype::F32, &[256], None).unwrap() == state);
+        assert!(bias(Dtype::F32, &[256], Some(1_048_576.0)).unwrap() != state);
+        refused(bias(Dtype::I32, &[256], None), "expected F32 [256], not I32 [256]");
+        refused(bias(Dtype::F32, &[1, 256], None), "expected F32 [256], not F32 [1, 256]");
+        refused(bias(Dtype::F32, &[256], Some(1_048_577.0)), "value 1 is beyond");
+        refused(bias(Dtype::F32, &[256], Some(f32::NAN)), "value 1 is beyond");
+    }
 }
 
 fn damaged_is_refused_or_harmless(whole: &[u8]) {
@@ -84,59 +207,24 @@ fn damaged_is_refused_or_harmless(whole: &[u8]) {
 #[test]
 fn a_checkpoint_of_before_there_were_labels_packs_and_averages_is_read() {
     let whole = tiny();
-    let length = u64::from_le_bytes(whole[..8].try_into().unwrap()) as usize;
-    let json = text(&whole[8..8 + length]);
-    // As it was written then: without these lines, and signed so. Spaces at the end of a header are allowed.
-    let from = json.find("step=").unwrap();
-    let signed = from + json[from..].find("digest=sha256:").unwrap();
-    let signed = signed + json[signed..].find("\\ndigest=").unwrap() + 2;
-    let mut lines = json[from..signed].replace("\\n", "\n");
-    for line in ["labels=false\n", "pack=1\n", "average=0\n"] {
-        assert!(lines.contains(line), "{lines}");
-        lines = lines.replace(line, "");
-    }
-    let digest = Digest::of(lines.as_bytes());
-    let end = signed + "digest=".len() + digest.to_string().len();
-    let json =
-        [&json[..from], &lines.replace('\n', "\\n"), &format!("digest={digest}"), &json[end..]].concat();
-    let old = [&whole[..8], format!("{json:length$}").as_bytes(), &whole[8 + length..]].concat();
+    let old = edited(&whole, |lines| {
+        ["labels=false\n", "pack=1\n", "average=0\n"].iter().fold(lines.to_string(), |lines, line| {
+            assert!(lines.contains(line), "{lines}");
+            lines.replace(line, "")
+        })
+    });
     let (old, new) = (Checkpoint::decode(&old, "old").unwrap(), Checkpoint::decode(&whole, "new").unwrap());
     assert_eq!((old.config, old.digests, old.state), (new.config, new.digests, new.state));
 }
 
 #[test]
 fn values_beyond_the_bounds_are_refused_even_with_a_valid_digest() {
-    // A trainer takes no such state, so the file is forged: value and digests replaced in place.
-    use sha2::Digest as _;
-    let whole = tiny();
-    let checkpoint = Checkpoint::decode(&whole, "tiny").unwrap();
+    let checkpoint = Checkpoint::decode(&tiny(), "tiny").unwrap();
+    let count = (checkpoint.state.len() - 8) / 12;
     for (part, bad) in [(0, 1.1e6f32), (0, f32::NAN), (1, f32::INFINITY), (2, f32::NAN), (2, -1.0)] {
-        let count = (checkpoint.state.len() - 8) / 12;
-        let mut state = checkpoint.state.clone();
         let at = 8 + 4 * part * count;
-        let old: [u8; 4] = state[at..at + 4].try_into().unwrap();
-        state[at..at + 4].copy_from_slice(&bad.to_le_bytes());
-        // generator.hidden.weight and its moments: find the value where its name says.
-        let header = u64::from_le_bytes(whole[..8].try_into().unwrap()) as usize;
-        let json = text(&whole[8..8 + header]);
-        let name = format!("\"generator.hidden.weight{}\"", ["", ".adam_m", ".adam_v"][part]);
-        let entry = &json[json.find(&name).unwrap()..];
-        let offset = &entry[entry.find("data_offsets\":[").unwrap() + 15..];
-        let offset: usize = offset[..offset.find(',').unwrap()].parse().unwrap();
-        let hex = |bytes: &[u8]| Digest(sha2::Sha256::digest(bytes).into()).to_string();
-        let json = json.replace(&checkpoint.digests.state.to_string(), &hex(&state));
-        let lines =
-            json.split("\"checkpoint\":\"").nth(1).unwrap().split('"').next().unwrap().replace("\\n", "\n");
-        let signed = &lines[..lines.rfind("digest=").unwrap()];
-        let old_digest = &lines[signed.len() + 7..lines.len() - 1];
-        let json = json.replace(old_digest, &hex(signed.as_bytes()));
-        assert_eq!(json.len(), header);
-        let mut forged = [&whole[..8], json.as_bytes(), &whole[8 + header..]].concat();
-        let place = 8 + header + offset;
-        assert_eq!(forged[place..place + 4], old);
-        forged[place..place + 4].copy_from_slice(&bad.to_le_bytes());
-        let error = Checkpoint::decode(&forged, "forged").unwrap_err();
-        assert!(error.exit_code() == 3 && error.to_string().contains("no step leaves behind"), "{error}");
+        let whole = forged(checkpoint.clone(), |state| state[at..at + 4].copy_from_slice(&bad.to_le_bytes()));
+        refused(Checkpoint::decode(&whole, "forged"), "no step leaves behind");
     }
 }
 
@@ -155,9 +243,7 @@ fn a_trainer_goes_on_from_a_checkpoint_of_its_own_settings_and_data_alone() {
     second.step(&Serial).unwrap();
     assert_eq!(second.digest().unwrap(), straight.digest().unwrap());
     let before = second.digest().unwrap();
-    let error = checkpoint.resume(&mut second, Digest([8; 32])).unwrap_err();
-    assert!(error.exit_code() == 3 && error.to_string().contains("data_digest"), "{error}");
-    let error = checkpoint.resume(&mut trainer(&Config { seed: 7, ..small.clone() }), data).unwrap_err();
-    assert!(error.exit_code() == 3 && error.to_string().contains("seed is 42"), "{error}");
+    refused(checkpoint.resume(&mut second, Digest([8; 32])), "data_digest");
+    refused(checkpoint.resume(&mut trainer(&Config { seed: 7, ..small.clone() }), data), "seed is 42");
     assert_eq!(second.digest().unwrap(), before);
 }

@@ -55,7 +55,7 @@ pub fn encode<D: AsImages, M: AsRef<[Line]>>(
     let head = Checkpoint::head(trainer, data)?;
     head.serialize(
         head.tensors()
-            .zip(parts(head.config.average > 0.0))
+            .zip(parts(head.sizes().averaged))
             .map(|((name, shape, _), (tensor, part, _))| (name, Values { trainer, tensor, part, shape })),
     )
 }
@@ -243,7 +243,8 @@ impl Checkpoint {
         if step > MAX_STEPS {
             return Err(bad("step: expected 0 to 2^47".to_string()));
         }
-        let mut state = memory::room(8 + bytes.len(), source)?;
+        // A file is longer than its state: it has the length of its header where that has the step.
+        let mut state = memory::room(bytes.len(), source)?;
         state.extend(step.to_le_bytes());
         for (name, shape, _) in tensors(sizes) {
             let view = file.tensor(&name).map_err(|_| bad(format!("has no tensor {name}")))?;

@@ -35,4 +35,10 @@ mod tests {
         assert_eq!(mean(&[&[1.0, large], &[-large]], 1), 0.0);
         assert_eq!(mean(&[&[large, -large], &[1.0]], 1), 1.0);
     }
+    #[test]
+    fn a_mean_probability_is_of_all_logits() {
+        assert_eq!(mean_probability(&[0.0]), 0.5);
+        assert_eq!(mean_probability(&[0.0, 40.0]), 0.75);
+        assert_eq!(mean_probability(&[40.0, 40.0, 0.0, -200.0]), 0.625);
+    }
 }

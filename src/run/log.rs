@@ -266,26 +266,119 @@ mod tests {
     use super::*;
     use crate::rng::{Purpose, Stream};
 
+    fn entry() -> Entry {
+        Entry {
+            step: 7,
+            g_loss: 0.1,
+            d_loss: 0.25,
+            mean_d_real: 1.0,
+            mean_d_fake: 0.5,
+            digest: None,
+            average_digest: None,
+            timing: Timing { steps_per_s: 20.5 },
+        }
+    }
+
     #[test]
     fn every_number_is_read_as_it_was_written() {
         let mut bits = Stream::new(1, Purpose::Sample(0));
         let mut any = move || bits.below(1 << 32) as u32;
-        let timing = Timing { steps_per_s: 1.344479372324438 };
-        let mut entry = Entry {
-            step: 7,
-            g_loss: 0.1,
-            d_loss: 0.2,
-            mean_d_real: 0.3,
-            mean_d_fake: 0.4,
-            digest: None,
-            average_digest: None,
-            timing,
-        };
-        assert_eq!(Entry::parse(&entry.text()), Some(entry.clone()));
+        let mut entry = entry();
+        for steps_per_s in [20.5, 1.344479372324438] {
+            entry.timing.steps_per_s = steps_per_s;
+            assert_eq!(Entry::parse(&entry.text()), Some(entry.clone()));
+        }
         for _ in 0..100_000 {
             entry.g_loss = f32::from_bits(any() & !0x4000_0000);
             entry.timing.steps_per_s = f64::from_bits((any() as u64 & 0x3FFF_FFFF) << 32 | any() as u64);
             assert_eq!(Entry::parse(&entry.text()), Some(entry.clone()));
         }
+    }
+
+    #[test]
+    fn a_line_may_be_written_otherwise_but_not_say_otherwise() {
+        let text = entry().text();
+        let begin = r#"{"step":7,"g_loss":0.1,"d_loss":0.25,"mean_d_real":1.0,"mean_d_fake":0.5"#;
+        assert_eq!(text, format!(r#"{begin},"timing":{{"steps_per_s":20.5}}}}"#));
+        assert_eq!(entry().reproducible(), begin);
+        let said = |old: &str, new: &str| {
+            assert!(text.contains(old));
+            Entry::parse(&text.replace(old, new))
+        };
+        for (old, new) in [
+            ("0.25", "2.5e-1"),
+            ("1.0", "1"),
+            (r#"{"step":7,"g_loss":0.1"#, r#" { "g_loss" : 0.1 , "step" : 7 "#),
+        ] {
+            assert_eq!(said(old, new), Some(entry()), "{new}");
+        }
+        for (old, new) in [
+            ("0.1", "0.100000001"),
+            (":7", ":7.0"),
+            ("0.5", "0.5,\"mean_d_fake\":0.5"),
+            ("0.5", "0.5,\"digest\":null"),
+            ("0.5", "0.5,\"other\":0.5"),
+            (",\"mean_d_fake\":0.5", ""),
+        ] {
+            assert_eq!(said(old, new), None, "{new}");
+        }
+    }
+
+    #[test]
+    fn values_are_the_same_in_whichever_form() {
+        let same = |a: &str, b: &str| {
+            let [a, b] = [a, b].map(|text| serde_json::from_str(text).unwrap());
+            let same = says(&a, &b);
+            assert_eq!(same, says(&b, &a));
+            same
+        };
+        for (a, b) in [
+            ("1", "1.0"),
+            ("1e0", "1.0"),
+            (r#"{"a":1,"b":{"c":2}}"#, r#"{"b":{"c":2.0},"a":1}"#),
+            ("[1]", "[1]"),
+        ] {
+            assert!(same(a, b), "{a} {b}");
+        }
+        for (a, b) in [
+            ("9007199254740993", "9007199254740992"),
+            ("1", "2.0"),
+            ("1", "\"1\""),
+            (r#"{"a":1}"#, r#"{"a":2}"#),
+            (r#"{"a":1}"#, r#"{"b":1}"#),
+            (r#"{"a":1}"#, r#"{"a":1,"b":2}"#),
+        ] {
+            assert!(!same(a, b), "{a} {b}");
+        }
+    }
+
+    #[test]
+    fn the_digests_of_a_step_are_of_its_state_and_average() {
+        let [state, average] = [1, 2].map(|byte| Digest([byte; 32]));
+        let of = |digest, average_digest| Entry { digest, average_digest, ..entry() }.digests();
+        assert_eq!(of(None, None), None);
+        assert_eq!(of(Some(state), None), Some(Digests { state, average: None }));
+        assert_eq!(of(Some(state), Some(average)), Some(Digests { state, average: Some(average) }));
+    }
+
+    #[test]
+    fn only_the_last_line_can_be_cut_off() {
+        let whole = entry().text();
+        for length in 1..whole.len() {
+            assert!(is_begun(&whole[..length]), "{}", &whole[..length]);
+            assert!(!is_begun(&format!("{}\n", &whole[..length])));
+        }
+        assert!(is_begun("\0\0") && !is_begun("\0\0\n") && !is_begun("\0{"));
+        for never in ["x", "{\"other\":", "{\"step\":]", "{\"step\":7}", &whole] {
+            assert!(!is_begun(never), "{never}");
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("metrics.jsonl");
+        let (cut, line) = (&whole[..20], Row::Entry(entry()));
+        std::fs::write(&path, format!("\u{FEFF}{whole}\r\n\n{cut}\n{whole}\n{cut}")).unwrap();
+        let rows = [(1, line.clone()), (3, Row::Malformed), (4, line), (5, Row::CutOff)];
+        assert_eq!(read(&path).unwrap(), rows);
+        std::fs::write(&path, cut).unwrap();
+        assert_eq!(entries(&path).unwrap(), BTreeMap::new());
     }
 }
