@@ -300,3 +300,144 @@ impl<T: AsImages + ?Sized> AsImages for std::sync::Arc<T> {
         (**self).as_images()
     }
 }
+
+#[cfg(all(test, feature = "std"))]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    fn idx(words: [u32; 4]) -> Vec<u8> {
+        words.iter().flat_map(|word| word.to_be_bytes()).collect()
+    }
+
+    /// Asserts that it is refused as bad input, for that reason.
+    fn refused(got: Result<impl core::fmt::Debug, Error>, reason: &str) {
+        let error = got.unwrap_err();
+        assert!(error.exit_code() == 3 && error.to_string().contains(reason), "{error}");
+    }
+
+    #[test]
+    fn a_file_is_what_it_begins_with() {
+        assert_eq!(looks(&idx([IMAGES_MAGIC, 1, 2, 3])), None);
+        let mut tar = vec![b'a'; 262];
+        assert_eq!(looks(&tar), Some("text"));
+        tar[257..].copy_from_slice(b"ustar");
+        let late = [&[b' '; 64][..], b"\x01"].concat();
+        let early = [&[b' '; 63][..], b"\x01"].concat();
+        for (bytes, what) in [
+            (&b""[..], "empty"),
+            (&idx([IMAGES_MAGIC, 1, 2, 3])[..15], "IDX images, cut off"),
+            (&[0, 0, 8, 1], "IDX labels"),
+            (&[0, 0, 8, 2], "IDX bytes in 2 dimensions"),
+            (&[0, 0, 8, 4], "IDX bytes in another number"),
+            (&[0, 0, 9, 3], "IDX of signed bytes"),
+            (&[0, 0, 0xB, 3], "IDX of 16-bit integers"),
+            (&[0, 0, 0xC, 3], "IDX of 32-bit integers"),
+            (&[0, 0, 0xD, 3], "IDX of 32-bit floats"),
+            (&[0, 0, 0xE, 3], "IDX of 64-bit floats"),
+            (&[3, 8, 0, 0], "IDX with a little-endian header"),
+            (&tar, "a tar archive"),
+            (b"\xEF\xBB\xBF\n <html>", "HTML or XML"),
+            (&late, "text"),
+            (&early, "something unknown"),
+            (&[0; 20], "nothing but zeros"),
+            (&[0, 0, 1], "something unknown"),
+            (b"PK\x03\x04", "a ZIP archive"),
+        ] {
+            assert!(looks(bytes).unwrap().starts_with(what), "{what}: {:?}", looks(bytes));
+        }
+    }
+
+    #[test]
+    fn what_holds_no_images_is_named() {
+        let said = |bytes: &[u8], zipped| no_images(bytes, zipped).map(|text| text.to_string());
+        assert_eq!(said(&idx([IMAGES_MAGIC, 1, 2, 3]), false), None);
+        for (bytes, zipped, text) in [
+            (&b""[..], false, "empty, expected IDX images"),
+            (b"", true, "gzip, but not of images: within it is nothing"),
+            (
+                b"<html>",
+                false,
+                "neither gzip nor IDX, but HTML or XML, such as the error page of a server: download it again (it begins with \"<html>\")",
+            ),
+            (b"ab", true, "gzip, but not of images: within it is text (it begins with \"ab\")"),
+            (
+                b"\x1F\x8B\x08",
+                true,
+                "gzip within gzip, or handed over compressed: decompress it once with gzip -d",
+            ),
+            (&[0, 0, 8, 3], false, "IDX images, cut off within the 16 bytes of their header"),
+            (
+                &[0, 0, 0xD, 3],
+                false,
+                "not images, but IDX of 32-bit floats (magic 0x00000D03, expected 0x00000803)",
+            ),
+            (
+                &[3, 8, 0, 0],
+                true,
+                "gzip, but not of images: within it is IDX with a little-endian header: IDX is big-endian (magic 0x03080000, expected 0x00000803)",
+            ),
+            (
+                &[0; 4],
+                false,
+                "neither gzip nor IDX, but nothing but zeros (magic 0x00000000, expected 0x00000803)",
+            ),
+            (
+                &[0, 1, 1, 1],
+                false,
+                "neither gzip nor IDX, but something unknown (it begins with \"\\x00\\x01\\x01\\x01\")",
+            ),
+        ] {
+            assert_eq!(said(bytes, zipped).unwrap(), text);
+        }
+        assert_eq!(
+            no_labels(&idx([IMAGES_MAGIC, 1, 2, 3])[..16]),
+            "not IDX labels (magic 0x00000801), but IDX images: the labels are in another file (it begins with \
+             \"\\x00\\x00\\x08\\x03\\x00\\x00\\x00\\x01\\x00\\x00\\x00\\x02\\x00\\x00\\x00\\x03\")"
+        );
+    }
+
+    #[test]
+    fn a_header_is_read_as_it_is_written_within_its_limits() {
+        let parse =
+            |sizes: [u32; 3]| Header::parse(&idx([IMAGES_MAGIC, sizes[0], sizes[1], sizes[2]]), "images");
+        let header = Header { count: 5, height: 256, width: 256 };
+        assert_eq!(parse([5, 256, 256]).unwrap(), header);
+        assert_eq!(header.bytes()[..], idx([IMAGES_MAGIC, 5, 256, 256]));
+        assert_eq!(header.pixel_bytes(), 5 * 65_536);
+        refused(parse([0, 2, 3]), "has no images");
+        refused(parse([1, 65_537, 1]), "1 image of 65537 × 1: expected images of 1 to 65536 pixels");
+        refused(parse([2, 0, 3]), "2 images of 0 × 3: expected images of 1 to 65536 pixels");
+        let little = |height: u32, width: u32| {
+            parse([1, height.swap_bytes(), width.swap_bytes()]).unwrap_err().to_string()
+        };
+        assert!(little(28, 28).ends_with("; are its sizes little-endian? IDX is big-endian"));
+        assert!(little(300, 300).ends_with("pixels"));
+        refused(Header::parse(b"", "images"), "empty");
+    }
+
+    #[test]
+    fn images_have_their_pixels_and_labels() {
+        let bytes = [&idx([IMAGES_MAGIC, 3, 1, 2])[..], &[1, 2, 3, 4, 5, 6]].concat();
+        let images = Images::from_idx(&bytes).unwrap();
+        assert_eq!((images.count(), images.height(), images.width(), images.size()), (3, 1, 2, 2));
+        assert_eq!((images.labels(), images.classes()), (None, 0));
+        assert_eq!([0, 1, 2].map(|i| images.image(i)), [[1, 2], [3, 4], [5, 6]]);
+        refused(Images::from_idx(&bytes[..21]), "another number of bytes");
+        refused(Images::new(&bytes, 2, 3), "a whole number of images");
+        refused(images.labelled(&[0; 2]), "one for each image");
+        let images = images.labelled(&[4, 0, 1]).unwrap();
+        assert_eq!((images.labels(), images.classes()), (Some(&[4, 0, 1][..]), 5));
+        let counted = images.of_classes(Some(&[2, 2, 2]), 9);
+        assert_eq!((counted.labels(), counted.classes(), counted.count()), (Some(&[2, 2, 2][..]), 9, 3));
+        let (taken, left) = (images.take(1), images.skip(1));
+        assert_eq!((taken.count(), taken.image(0), taken.labels()), (1, &[1, 2][..], Some(&[4][..])));
+        assert_eq!((left.count(), left.image(1), left.labels()), (2, &[5, 6][..], Some(&[0, 1][..])));
+        assert_eq!((images.take(7).count(), images.skip(7).count()), (3, 0));
+        let shared = Arc::new(left);
+        for images in [left.as_images(), (&left).as_images(), shared.as_images()] {
+            assert_eq!((images.image(0), images.labels()), (&[3, 4][..], Some(&[0, 1][..])));
+        }
+    }
+}
