@@ -435,9 +435,12 @@ mod tests {
         assert_eq!((taken.count(), taken.image(0), taken.labels()), (1, &[1, 2][..], Some(&[4][..])));
         assert_eq!((left.count(), left.image(1), left.labels()), (2, &[5, 6][..], Some(&[0, 1][..])));
         assert_eq!((images.take(7).count(), images.skip(7).count()), (3, 0));
-        let shared = Arc::new(left);
-        for images in [left.as_images(), (&left).as_images(), shared.as_images()] {
+        let has_the_same = |images: &dyn AsImages| {
+            let images = images.as_images();
             assert_eq!((images.image(0), images.labels()), (&[3, 4][..], Some(&[0, 1][..])));
-        }
+        };
+        has_the_same(&left);
+        has_the_same(&&left);
+        has_the_same(&Arc::new(left));
     }
 }
