@@ -58,10 +58,10 @@ def main():
         files, features, nearest = GROUPS[group]
         own = [mutant for mutant in listed if any(mutant.startswith(f"src/{file}.rs: ") for file in files)]
         modules = [file.split("/")[-1] for file in files]
-        live, counts = living(clone, group, 20, [*features, "--lib"], modules)
+        live, counts = living(clone, group, 10, [*features, "--lib"], modules)
         print(f"{group}: {sum(counts.values())} mutants, {counts['unviable']} of them do not compile, {len(live)} past the files' tests", flush=True)
         for name, timeout, cargo, environment in [
-            ("the nearest tests", 120, [*features, "--lib", *(f"--test={test}" for test in nearest)], QUICK),
+            ("the nearest tests", 120, [*features, *(f"--test={test}" for test in nearest)], QUICK),
             ("all tests", 1200, [], {}),
         ]:
             unlisted = [mutant for mutant in live if environment or place(mutant) not in own]

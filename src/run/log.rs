@@ -381,4 +381,116 @@ mod tests {
         std::fs::write(&path, cut).unwrap();
         assert_eq!(entries(&path).unwrap(), BTreeMap::new());
     }
+    /// Lines at 1, 2, 3, 4 and 6, digests at 3 and 6.
+    fn plan(average: &str) -> Plan {
+        let mut plan = Plan::default();
+        for (name, text) in
+            [("steps", "6"), ("report-every", "2"), ("checkpoint-every", "3"), ("average", average)]
+        {
+            plan.set(name, text).unwrap();
+        }
+        plan
+    }
+
+    /// What a run under a plan writes at a step.
+    fn at(step: u64, plan: &Plan) -> Entry {
+        let digest = plan.leaves(step, false).digest.then_some(Digest([step as u8; 32]));
+        let average_digest = digest.filter(|_| plan.config.average > 0.0);
+        Entry { step, digest, average_digest, ..entry() }
+    }
+
+    fn lines(entries: &[Entry]) -> String {
+        entries.iter().map(|entry| entry.text() + "\n").collect()
+    }
+
+    #[test]
+    fn entries_ascend() {
+        let (folder, plan) = (tempfile::tempdir().unwrap(), plan("0"));
+        let path = folder.path().join("metrics.jsonl");
+        assert_eq!(entries(&path).unwrap(), BTreeMap::new());
+        assert!(matches!(entries(folder.path()), Err(Error::Io { .. })));
+        let of = |steps: &[u64]| {
+            let entries: Vec<Entry> = steps.iter().map(|&step| at(step, &plan)).collect();
+            std::fs::write(&path, lines(&entries)).unwrap();
+            super::entries(&path).map(|entries| entries.into_keys().collect::<Vec<_>>())
+        };
+        assert_eq!(of(&[1, 2, 4]).unwrap(), [1, 2, 4]);
+        for (steps, says) in
+            [([2, 2], "line 2: step 2 stands after step 2"), ([3, 1], "step 1 stands after step 3")]
+        {
+            assert!(of(&steps).unwrap_err().to_string().contains(says));
+        }
+        std::fs::write(&path, "{}\n").unwrap();
+        assert!(entries(&path).unwrap_err().to_string().contains("line 1: malformed"));
+    }
+
+    #[test]
+    fn a_log_has_what_its_plan_writes_up_to_a_step() {
+        for plan in [plan("0"), plan("0.5")] {
+            let whole: BTreeMap<u64, Entry> = [1, 2, 3, 4, 6].map(|step| (step, at(step, &plan))).into();
+            let without = |lacking| whole.clone().into_iter().filter(|(step, _)| *step != lacking).collect();
+            let third = |change: &dyn Fn(&mut Entry)| {
+                let mut entries = whole.clone();
+                change(entries.get_mut(&3).unwrap());
+                entries
+            };
+            let other = third(&|entry| {
+                entry.average_digest = entry.average_digest.is_none().then_some(Digest([3; 32]));
+            });
+            for (entries, step, lacking) in [
+                (whole.clone(), 6, ""),
+                (without(4), 3, ""),
+                (without(4), 4, "of step 4,"),
+                (without(4), 6, "of step 4,"),
+                (third(&|entry| entry.digest = None), 6, "of step 3,"),
+                (other, 6, "of step 3,"),
+            ] {
+                let result = reaches(&entries, Path::new("log"), &plan, step);
+                let said = result.map_or_else(|error| error.to_string(), |()| String::new());
+                assert!(said.contains(lacking) && said.is_empty() == lacking.is_empty(), "{said}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_log_that_goes_on_is_what_the_run_would_have_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("metrics.jsonl");
+        let said = || std::fs::read_to_string(&path).unwrap();
+        for plan in [plan("0"), plan("0.5")] {
+            let whole = [1, 2, 3, 4, 6].map(|step| at(step, &plan));
+            // Another plan had a line of step 5, and a digest at 2.
+            let digest = Some(Digest([9; 32]));
+            let mut before = [1, 2, 3, 4, 5, 6].map(|step| at(step, &plan));
+            before[1] = Entry { digest, average_digest: digest, ..before[1].clone() };
+            std::fs::write(&path, lines(&before)).unwrap();
+            drop(Writer::open(path.clone(), &plan, 3, 6).unwrap());
+            assert_eq!(said(), lines(&whole));
+
+            // Steps done again leave their lines, unless they say something else; the last one of them ends that.
+            let mut writer = Writer::open(path.clone(), &plan, 2, 4).unwrap();
+            assert_eq!(said(), lines(&whole[..4]));
+            let later = |entry: &Entry| Entry { timing: Timing { steps_per_s: 1.0 }, ..entry.clone() };
+            writer.write(&later(&whole[2])).unwrap();
+            writer.sync().unwrap();
+            assert_eq!(said(), lines(&whole[..4]));
+            let changed = [&whole[..2], &[Entry { g_loss: 9.0, ..later(&whole[2]) }], &whole[3..]].concat();
+            writer.write(&changed[2]).unwrap();
+            assert_eq!(said(), lines(&whole[..4]));
+            writer.sync().unwrap();
+            assert_eq!(said(), lines(&changed[..4]));
+            let last = Entry { d_loss: 9.0, ..changed[3].clone() };
+            writer.write(&last).unwrap();
+            assert_eq!(said(), lines(&[&changed[..3], std::slice::from_ref(&last)].concat()));
+            writer.write(&changed[4]).unwrap();
+            assert_eq!(said(), lines(&[&changed[..3], &[last], &changed[4..]].concat()));
+
+            // What is after a stop is not there.
+            std::fs::write(&path, lines(&whole)).unwrap();
+            let mut writer = Writer::open(path.clone(), &plan, 4, 4).unwrap();
+            assert_eq!(said(), lines(&whole[..4]));
+            writer.write(&whole[4]).unwrap();
+            assert_eq!(said(), lines(&whole));
+        }
+    }
 }
