@@ -9,7 +9,7 @@ use std::fmt::Debug;
 use duel::config::MAX_STEPS;
 use duel::digest::Digests;
 use duel::export::safetensors::{Checkpoint, encode};
-use duel::{Config, Digest, Error, Images, Serial, Trainer};
+use duel::{Config, Digest, Error, Images, Serial, Tensor, Trainer};
 use program::text;
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
@@ -225,6 +225,23 @@ fn values_beyond_the_bounds_are_refused_even_with_a_valid_digest() {
         let at = 8 + 4 * part * count;
         let whole = forged(checkpoint.clone(), |state| state[at..at + 4].copy_from_slice(&bad.to_le_bytes()));
         refused(Checkpoint::decode(&whole, "forged"), "no step leaves behind");
+    }
+}
+
+#[test]
+fn samples_are_of_the_average_unless_they_are_wanted_raw() {
+    for (whole, averaged) in [(tiny(), false), (tiny_averaged(), true)] {
+        let (file, checkpoint) =
+            (SafeTensors::deserialize(&whole).unwrap(), Checkpoint::decode(&whole, "tiny").unwrap());
+        for raw in [false, true] {
+            let end = if averaged && !raw { ".average" } else { "" };
+            let tensors: Vec<_> = checkpoint.generator(raw).collect();
+            assert_eq!(tensors.len(), 4);
+            for ((tensor, values), expected) in tensors.into_iter().zip(Tensor::GENERATOR) {
+                assert_eq!(tensor, expected);
+                assert_eq!(values, file.tensor(&format!("{}{end}", tensor.name())).unwrap().data());
+            }
+        }
     }
 }
 
