@@ -27,7 +27,6 @@ GROUPS = {
     "idx": (["data/idx"], [], ["cases", "run"]),
     "log": (["run/log"], [], ["run_folder", "verify"]),
 }
-FIELD = ": delete field "
 QUICK = {"CARGO_PROFILE_DEV_OPT_LEVEL": "1", "CARGO_PROFILE_DEV_DEBUG": "false", "CARGO_INCREMENTAL": "1"}
 
 
@@ -39,13 +38,12 @@ def living(clone, group, timeout, cargo, filters=(), environment=QUICK, only=Non
     which = [f"--file=src/{file}.rs" for file in GROUPS[group][0]]
     if only is not None:
         which.append("--re=" + "|".join(f"^{re.escape(mutant)}$" for mutant in only))
-        # It would take mutants of this kind, whatever is asked for.
-        which += [] if any(FIELD in mutant for mutant in only) else [f"--exclude-re={FIELD}"]
     which += [f"--cargo-arg={argument}" for argument in ["--locked", *cargo]]
     subprocess.run(["cargo", "mutants", "--in-place", f"--timeout={timeout}", "--no-shuffle", "--baseline=skip", f"--output={out}", *which,
                     "--", "--", *filters], cwd=clone, stdout=subprocess.DEVNULL,
                    env={**os.environ, "CARGO_TARGET_DIR": str(clone / "target"), **environment})
     found = {name: (out / "mutants.out" / f"{name}.txt").read_text().splitlines() for name in ["caught", "timeout", "unviable", "missed"]}
+    # Mutants without a field are tried whatever is asked for.
     missed = [mutant for mutant in found["missed"] if only is None or mutant in only]
     return missed, {name: len(mutants) for name, mutants in found.items()}
 

@@ -1,0 +1,45 @@
+"""Kernels, gradients, steps, states and teams under AddressSanitizer and ThreadSanitizer.
+
+    python3 tests/sanitizers.py         # half an hour, most of it compiling
+
+ThreadSanitizer sees only what was compiled for it: a standard library as it is installed makes it report races of the test harness.
+So that one is built from source, by a compiler that has it (Debian: rustc-web, cargo-web, rust-web-src), with the sanitizer's own
+part of the nightly toolchain. Where that is missing it says so, and `tests/races.rs`, which needs none of it, is what is left. Exit
+status 1 if anything was found.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+root = Path(__file__).resolve().parent.parent
+TARGET = "x86_64-unknown-linux-gnu"
+SOURCE = Path("/usr/lib/rustlib/src/rust/library/std")
+RAYON = ["team", "two_at_once"]
+
+
+def tests(cargo, folder, environment, features, names, *more):
+    print(f"== {folder}, {features}: {', '.join(names)}", flush=True)
+    command = [*cargo, "test", "--locked", "--no-fail-fast", "--no-default-features", f"--features={features}", f"--target={TARGET}",
+               f"--target-dir=target/{folder}", *(f"--test={name}" for name in names), *more]
+    return subprocess.run(command, cwd=root, env={**os.environ, **environment}).returncode == 0
+
+
+def main():
+    flags = "-Cunsafe-allow-abi-mismatch=sanitizer -Zsanitizer=address"
+    fine = tests(["cargo", "+nightly"], "asan", {"RUSTFLAGS": flags}, "rayon",
+                 ["gradients", "kernels", "resume", "settings", "stack", *RAYON], "--lib")
+    sysroot = subprocess.run(["rustc", "+nightly", "--print", "sysroot"], capture_output=True, text=True, check=True).stdout.strip()
+    runtime = next(Path(sysroot).glob(f"lib/rustlib/{TARGET}/lib/librustc*_rt.tsan.a"), None)
+    if runtime is None or not SOURCE.is_dir():
+        sys.exit("ThreadSanitizer: not run: no source of the standard library, or no runtime of the sanitizer")
+    arguments = ["-fuse-ld=lld", "-Wl,--whole-archive", runtime, "-Wl,--no-whole-archive", "-lm", "-lpthread", "-lrt", "-ldl", "-lresolv", "-lc"]
+    flags = " ".join(["-Zsanitizer=thread", "-Zexternal-clangrt", *(f"-Clink-arg={argument}" for argument in arguments)])
+    environment = {"RUSTFLAGS": flags, "RUSTC_BOOTSTRAP": "1", "RUSTC": "/usr/bin/rustc"}
+    for features, names in [("std", ["gradients", "kernels", "races", "resume"]), ("rayon", RAYON)]:
+        fine &= tests(["/usr/bin/cargo"], "tsan-std", environment, features, names, "-Zbuild-std")
+    sys.exit(not fine)
+
+
+main()
