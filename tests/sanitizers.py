@@ -16,7 +16,7 @@ from pathlib import Path
 root = Path(__file__).resolve().parent.parent
 TARGET = "x86_64-unknown-linux-gnu"
 SOURCE = Path("/usr/lib/rustlib/src/rust/library/std")
-RAYON = ["team", "two_at_once"]
+TEAMS = ["team"]
 
 
 def tests(cargo, folder, environment, features, names, *more):
@@ -29,7 +29,7 @@ def tests(cargo, folder, environment, features, names, *more):
 def main():
     flags = "-Cunsafe-allow-abi-mismatch=sanitizer -Zsanitizer=address"
     fine = tests(["cargo", "+nightly"], "asan", {"RUSTFLAGS": flags}, "rayon",
-                 ["gradients", "kernels", "resume", "settings", "stack", *RAYON], "--lib")
+                 ["gradients", "kernels", "resume", "settings", "stack", *TEAMS], "--lib")
     sysroot = subprocess.run(["rustc", "+nightly", "--print", "sysroot"], capture_output=True, text=True, check=True).stdout.strip()
     runtime = next(Path(sysroot).glob(f"lib/rustlib/{TARGET}/lib/librustc*_rt.tsan.a"), None)
     if runtime is None or not SOURCE.is_dir():
@@ -37,7 +37,7 @@ def main():
     arguments = ["-fuse-ld=lld", "-Wl,--whole-archive", runtime, "-Wl,--no-whole-archive", "-lm", "-lpthread", "-lrt", "-ldl", "-lresolv", "-lc"]
     flags = " ".join(["-Zsanitizer=thread", "-Zexternal-clangrt", *(f"-Clink-arg={argument}" for argument in arguments)])
     environment = {"RUSTFLAGS": flags, "RUSTC_BOOTSTRAP": "1", "RUSTC": "/usr/bin/rustc"}
-    for features, names in [("std", ["gradients", "kernels", "races", "resume"]), ("rayon", RAYON)]:
+    for features, names in [("std", ["gradients", "kernels", "races", "resume"]), ("rayon", TEAMS)]:
         fine &= tests(["/usr/bin/cargo"], "tsan-std", environment, features, names, "-Zbuild-std")
     sys.exit(not fine)
 
