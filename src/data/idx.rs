@@ -301,8 +301,8 @@ impl<T: AsImages + ?Sized> AsImages for std::sync::Arc<T> {
     }
 }
 
-#[cfg(test)]
 #[cfg(feature = "std")]
+#[cfg(test)]
 mod tests {
     use std::sync::Arc;
 

@@ -238,7 +238,6 @@ impl Checkpoint {
             return Err(bad("expected 1 to 256 classes".to_string()));
         }
         let sizes = Sizes::new(&config, pixels, classes, 0);
-
         let step = number("step")?;
         if step > MAX_STEPS {
             return Err(bad("step: expected 0 to 2^47".to_string()));
