@@ -26,6 +26,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Lock
 
 root = Path(__file__).resolve().parent.parent
 THREADS = [1, 3, 64] if "--short" in sys.argv[1:] else [1, 2, 3, 8, 64]
@@ -37,6 +38,9 @@ RUSTC = os.environ.get("AARCH64_RUSTC", "/usr/bin/rustc")
 # What no number goes through is built without optimising it; but where it is the program that people get.
 QUICKLY = [f"--config=profile.release.package.{package}.opt-level={level}"
            for package, level in [('"*"', 0), ("miniz_oxide", 3), ("rayon-core", 3), ("safe_arch", 3), ("sha2", 3), ("wide", 3)]]
+
+
+WINDOWS = Lock()
 
 
 class NotRun(Exception):
@@ -139,13 +143,15 @@ def whole(qemu, triple, gcc, features=""):
 def windows():
     wine, triple, gcc = tool("wine"), "x86_64-pc-windows-gnu", "x86_64-w64-mingw32-gcc"
     environment = {**from_source(), linker(triple): tool(gcc)}
-    program = build(triple, "--release", "--target", triple, "-Zbuild-std=std,panic_abort", cargo="/usr/bin/cargo", **environment)
-    library = Path(program).with_name("bcryptprimitives.dll")
-    source = str(root / "tests" / "emulators" / "bcryptprimitives.c")
-    subprocess.run([gcc, "-shared", source, "-o", str(library), "-ladvapi32"], check=True)
-    os.environ["WINEPREFIX"], os.environ["WINEDEBUG"] = str(root / "target" / "wine"), "-all"
-    if subprocess.run([wine, program + ".exe", "--version"], capture_output=True).returncode:
-        raise NotRun("wine does not start a program here")
+    # Two rows have this program; its library and Wine's folder are made once.
+    with WINDOWS:
+        program = build(triple, "--release", "--target", triple, "-Zbuild-std=std,panic_abort", cargo="/usr/bin/cargo", **environment)
+        library = Path(program).with_name("bcryptprimitives.dll")
+        source = str(root / "tests" / "emulators" / "bcryptprimitives.c")
+        subprocess.run([gcc, "-shared", source, "-o", str(library), "-ladvapi32"], check=True)
+        os.environ["WINEPREFIX"], os.environ["WINEDEBUG"] = str(root / "target" / "wine"), "-all"
+        if subprocess.run([wine, program + ".exe", "--version"], capture_output=True).returncode:
+            raise NotRun("wine does not start a program here")
     return [wine, program + ".exe"]
 
 

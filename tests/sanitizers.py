@@ -1,6 +1,6 @@
 """Kernels, gradients, steps, states and teams under AddressSanitizer and ThreadSanitizer.
 
-    python3 tests/sanitizers.py         # half an hour, most of it compiling
+    python3 tests/sanitizers.py         # a quarter of an hour, most of it compiling
 
 ThreadSanitizer sees only what was compiled for it: a standard library as it is installed makes it report races of the test harness.
 So that one is built from source, by a compiler that has it (Debian: rustc-web, cargo-web, rust-web-src), with the sanitizer's own
