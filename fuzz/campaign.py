@@ -3,10 +3,10 @@
     python3 fuzz/campaign.py [--minutes 30] [--jobs 2] [TARGET …]    # a finding ends it, with its input in fuzz/artifacts
     python3 fuzz/campaign.py --coverage [TARGET …]                   # of the corpus: how much of its readers each target runs
     python3 fuzz/campaign.py --uncovered [TARGET …]                  # and which lines it does not
-    python3 fuzz/campaign.py --table                                 # all that has run so far, as a table
+    python3 fuzz/campaign.py --table                                 # all of fuzz/campaign.jsonl, as a table
 
-Inputs that reach something new are kept in fuzz/corpus, and what ran in fuzz/corpus/campaign.jsonl, so that it goes on where it
-stopped; minutes are of a core. Needs cargo-fuzz with a nightly toolchain, and for coverage LLVM's llvm-profdata and llvm-cov of that
+Inputs that reach something new are kept in fuzz/corpus, so that it goes on where it stopped. What ran for a minute or longer is a line
+of fuzz/campaign.jsonl, which is committed; minutes are of a core. Needs cargo-fuzz with a nightly toolchain, and for coverage LLVM's llvm-profdata and llvm-cov of that
 toolchain's version. Exit status 1 after a finding.
 """
 
@@ -23,7 +23,7 @@ from pathlib import Path
 fuzz = Path(__file__).resolve().parent
 root = fuzz.parent
 HOST = "x86_64-unknown-linux-gnu"
-DONE = fuzz / "corpus" / "campaign.jsonl"
+DONE = fuzz / "campaign.jsonl"
 # Each target, and the files that it is to reach.
 TARGETS = {
     "idx": ["data/idx.rs", "data/dataset.rs"],
@@ -83,11 +83,13 @@ def run(target, minutes, jobs):
     executions = sum(int(n) for text in said for n in re.findall(r"stat::number_of_executed_units: (\d+)", text))
     reached = [re.findall(r"cov: (\d+) ft: (\d+) corp: (\d+)", text) for text in said]
     edges, _, corpus = max((tuple(map(int, found[-1])) for found in reached if found), default=(0, 0, 0))
-    row = {"target": target, "date": str(date.today()), "executions": executions, "core_minutes": round(core, 2),
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=root, capture_output=True, text=True).stdout.strip()
+    row = {"target": target, "date": str(date.today()), "commit": commit, "executions": executions, "core_minutes": round(core, 2),
            "minutes": round((time.monotonic() - begun) / 60, 2), "edges": edges, "inputs": corpus}
     row["finding"] = any(process.returncode for process in running)
-    with DONE.open("a") as file:
-        file.write(json.dumps(row) + "\n")
+    if minutes >= 1:
+        with DONE.open("a") as file:
+            file.write(json.dumps(row) + "\n")
     print(f"{target}: {executions:,} executions in {core:.1f} minutes of a core, {edges:,} edges, {corpus:,} inputs", flush=True)
     for process, text in zip(running, said):
         if process.returncode:
