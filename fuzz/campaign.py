@@ -118,7 +118,7 @@ def coverage(target, shows_lines):
         subprocess.run([str(tools / "llvm-profdata"), "merge", "-sparse", *map(str, raw.iterdir()), "-o", str(profile)], check=True)
     else:
         cargo_fuzz("coverage", target, *inputs(target), "--llvm-path", str(tools))
-        binary = str(fuzz / "target" / HOST / "coverage" / HOST / "release" / target)
+        binary = str(root / "target" / HOST / "coverage" / HOST / "release" / target)
     for name in TARGETS[target]:
         source = str(root / "src" / name)
         report = subprocess.run([str(tools / "llvm-cov"), "export", "-summary-only", f"-instr-profile={profile}", binary, source],

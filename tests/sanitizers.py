@@ -1,11 +1,13 @@
-"""Kernels, gradients, steps, states and teams under AddressSanitizer and ThreadSanitizer.
+"""Kernels, gradients, steps, states and teams under AddressSanitizer and ThreadSanitizer, and the whole suite with a standard library
+that asserts what it may assume (cargo careful).
 
-    python3 tests/sanitizers.py         # a quarter of an hour, most of it compiling
+    cargo install --locked cargo-careful
+    python3 tests/sanitizers.py         # half an hour, much of it compiling
 
 ThreadSanitizer sees only what was compiled for it: a standard library as it is installed makes it report races of the test harness.
 So that one is built from source, by a compiler that has it (Debian: rustc-web, cargo-web, rust-web-src), with the sanitizer's own
-part of the nightly toolchain. Where that is missing it says so, and `tests/races.rs`, which needs none of it, is what is left. Exit
-status 1 if anything was found.
+part of the nightly toolchain; so is the one that asserts. Where that is missing it says so, and `tests/races.rs`, which needs none of
+it, is what is left. Exit status 1 if anything was found or could not run.
 """
 
 import os
@@ -15,7 +17,8 @@ from pathlib import Path
 
 root = Path(__file__).resolve().parent.parent
 TARGET = "x86_64-unknown-linux-gnu"
-SOURCE = Path("/usr/lib/rustlib/src/rust/library/std")
+SOURCE = Path("/usr/lib/rustlib/src/rust/library")
+COMPILER = {"RUSTC_BOOTSTRAP": "1", "RUSTC": "/usr/bin/rustc", "RUSTDOC": "/usr/bin/rustdoc", "CARGO": "/usr/bin/cargo"}
 TEAMS = ["team"]
 
 
@@ -36,9 +39,13 @@ def main():
         sys.exit("ThreadSanitizer: not run: no source of the standard library, or no runtime of the sanitizer")
     arguments = ["-fuse-ld=lld", "-Wl,--whole-archive", runtime, "-Wl,--no-whole-archive", "-lm", "-lpthread", "-lrt", "-ldl", "-lresolv", "-lc"]
     flags = " ".join(["-Zsanitizer=thread", "-Zexternal-clangrt", *(f"-Clink-arg={argument}" for argument in arguments)])
-    environment = {"RUSTFLAGS": flags, "RUSTC_BOOTSTRAP": "1", "RUSTC": "/usr/bin/rustc"}
+    environment = {"RUSTFLAGS": flags, **COMPILER}
     for features, names in [("std", ["gradients", "kernels", "races", "resume"]), ("rayon", TEAMS)]:
         fine &= tests(["/usr/bin/cargo"], "tsan-std", environment, features, names, "-Zbuild-std")
+    print("== careful, the whole suite", flush=True)
+    command = ["cargo", "careful", "test", "--locked", "--no-fail-fast", "--target-dir=target/careful"]
+    environment = {**os.environ, **COMPILER, "RUST_LIB_SRC": str(SOURCE)}
+    fine &= subprocess.run(command, cwd=root, env=environment).returncode == 0
     sys.exit(not fine)
 
 
