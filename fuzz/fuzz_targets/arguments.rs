@@ -1,161 +1,115 @@
-//! Any list of arguments, in any environment, ends with a code of the table and, where that is not 0, one line on stderr; a usage error leaves no file.
-//! DUEL names the program, which runs in an empty folder.
+//! Any command line, in any environment, over a run's folder that may be damaged, ends with a code of the table and, where that is not
+//! 0, one line on stderr that says why; nothing that it prints is obeyed by a terminal; a usage error changes no file.
+//! DUEL names the program, which runs in a folder of its own.
 
 #![no_main]
 
 mod shared;
 
+use std::ffi::OsStr;
+use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU8, Ordering};
 
-use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
 
 static PROGRAM: LazyLock<String> = LazyLock::new(|| std::env::var("DUEL").expect("DUEL names the program"));
+static HERE: LazyLock<PathBuf> = LazyLock::new(|| shared::folder().join("here"));
+static RAN: LazyLock<shared::Ran> = LazyLock::new(|| {
+    let more = [("labels", "true"), ("average", "0.9")];
+    shared::train(&HERE.join("runs/seed-42"), &more)
+});
 
-/// What a command line is made of. Commands that work for minutes without any file are left out.
-const WORDS: &[&str] = &[
-    "train",
-    "sample",
-    "evaluate",
-    "diff",
-    "inspect",
-    "export",
-    "film",
-    "interpolate",
-    "report",
-    "sweep",
-    "run",
-    "collect",
-    "completions",
-    "man",
-    "bash",
-    "--out",
-    "--data",
-    "--steps",
-    "--seed",
-    "--seeds",
-    "0..3",
-    "--set",
-    "beta1=0.5,0.9",
-    "--jobs",
-    "--plan-only",
-    "--index",
-    "--resume",
-    "auto",
-    "--config",
-    "--preset",
-    "labelled",
-    "--init",
-    "--threads",
-    "--isa",
-    "wide",
-    "--labels",
-    "--labels=true",
-    "--pack",
-    "--average",
-    "--learning-rate",
-    "--batch-size",
-    "--latent-size",
-    "--digest-at",
-    "--count",
-    "--grid",
-    "6x6",
-    "--class",
-    "--z",
-    "z.npy",
-    "--raw",
-    "--no-invert",
-    "--format",
-    "onnx",
-    "--discriminator",
-    "--frames",
-    "--spacing",
-    "even",
-    "--fps",
-    "--scale",
-    "--from",
-    "--to",
-    "--path",
-    "linear",
-    "--film",
-    "--pairs",
-    "--real",
-    "--json",
-    "--help",
-    "--version",
-    "-h",
-    "0",
-    "1",
-    "2",
-    "-1",
-    "1e9",
-    "nan",
-    "18446744073709551615",
-    "runs/seed-42",
-    "runs/seed-42@7",
-    "x.png",
-    "x.html",
-    "x.onnx",
-    "x.c",
-    "x-ubyte",
-    "x.safetensors",
-    "",
-    "--",
-    "-",
-    "data",
-];
+/// No more bytes in a file than these blocks of 512, and seconds of a core than these: arguments may ask for a lot.
+const LIMITED: &str = "ulimit -f 32768 -t 4; exec \"$0\" \"$@\"";
+const SIGXCPU: i32 = 24;
 
-#[derive(Arbitrary, Debug)]
-enum Word {
-    Known(u8),
-    Any(String),
+/// What the fuzzer takes for reached: it doesn't see into the program, but an answer of another kind is something new.
+#[unsafe(link_section = "__libfuzzer_extra_counters")]
+static ANSWERS: [AtomicU8; 1 << 12] = [const { AtomicU8::new(0) }; 1 << 12];
+
+fn reached(answer: impl Hash) {
+    let mut hasher = DefaultHasher::new();
+    answer.hash(&mut hasher);
+    ANSWERS[hasher.finish() as usize % ANSWERS.len()].store(1, Ordering::Relaxed);
 }
 
-impl Word {
-    fn text(&self) -> &str {
-        match self {
-            Word::Known(n) => WORDS[*n as usize % WORDS.len()],
-            Word::Any(text) => text,
-        }
+fn lay(ran: &shared::Ran, damage: Option<(usize, usize, u8)>) {
+    let _ = fs::remove_dir_all(&*HERE);
+    for (path, bytes) in &ran.files {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    }
+    if let Some((file, at, by)) = damage {
+        let (path, bytes) = &ran.files[file % ran.files.len()];
+        let mut bytes = bytes.clone();
+        let length = bytes.len().max(1);
+        bytes.resize(length, 0);
+        bytes[at % length] ^= by;
+        fs::write(path, bytes).unwrap();
     }
 }
 
-#[derive(Arbitrary, Debug)]
-struct Input {
-    words: Vec<Word>,
-    /// DUEL_ISA and DUEL_THREADS.
-    environment: [Option<Word>; 2],
+fn content(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    shared::files(folder).into_iter().map(|path| (path.clone(), fs::read(path).unwrap())).collect()
 }
+
+/// The damage, if its last number is not 0, and the words, a line each; the first ones may be DUEL_ISA and DUEL_THREADS.
+type Input<'a> = (u8, u16, u8, &'a [u8]);
 
 fuzz_target!(|input: Input| {
-    let arguments: Vec<&str> = input.words.iter().take(12).map(Word::text).collect();
-    let environment = ["DUEL_ISA", "DUEL_THREADS"].into_iter().zip(&input.environment);
-    let environment: Vec<(&str, &str)> =
-        environment.filter_map(|(name, word)| Some((name, word.as_ref()?.text()))).collect();
-    let mut given = arguments.iter().chain(environment.iter().map(|(_, value)| value));
-    if given.any(|word| word.contains('\0') || ["verify", "bench"].contains(word)) {
+    let (file, at, by, text) = input;
+    let mut words: Vec<&[u8]> = text.split(|&byte| byte == b'\n').take(16).collect();
+    let mut environment = Vec::new();
+    for name in ["DUEL_ISA", "DUEL_THREADS"] {
+        let value = words[0].strip_prefix(name.as_bytes()).and_then(|rest| rest.strip_prefix(b"="));
+        if let (Some(value), true) = (value, words.len() > 1) {
+            environment.push((name, OsStr::from_bytes(value)));
+            words.remove(0);
+        }
+    }
+    // Those two work for minutes on nothing.
+    if text.contains(&0) || words.contains(&&b"verify"[..]) || words.contains(&&b"bench"[..]) {
         return;
     }
-    let folder = shared::folder().join("empty");
-    std::fs::create_dir_all(&folder).unwrap();
-    let done = Command::new(&*PROGRAM)
-        .args(&arguments)
-        .current_dir(&folder)
+    let ran = &*RAN;
+    lay(ran, (by > 0).then_some((file as usize, at as usize, by)));
+    let before = content(&HERE);
+    let done = Command::new("sh")
+        .args(["-c", LIMITED, &*PROGRAM])
+        .args(words.iter().map(|word| OsStr::from_bytes(word)))
+        .current_dir(&*HERE)
         .env_remove("DUEL_ISA")
         .env_remove("DUEL_THREADS")
         .envs(environment)
         .stdin(Stdio::null())
         .output()
         .unwrap();
-    let (code, stderr) = (done.status.code(), String::from_utf8_lossy(&done.stderr));
-    assert!(code.is_some_and(|code| (0..=7).contains(&code)), "{arguments:?}: {:?}: {stderr}", done.status);
-    assert!(!stderr.contains("panicked"), "{arguments:?}: {stderr}");
-    // Without a command it says what there is.
-    let help = arguments.iter().all(|word| *word == "--");
-    if code == Some(2) && !help {
-        assert_eq!(stderr.trim_end().lines().count(), 1, "{arguments:?}: {stderr}");
-        assert!(std::fs::read_dir(&folder).unwrap().next().is_none(), "{arguments:?} left a file");
+    if done.status.signal() == Some(SIGXCPU) {
+        return;
     }
-    std::fs::remove_dir_all(&folder).unwrap();
+    let (code, stderr) = (done.status.code(), String::from_utf8(done.stderr).unwrap());
+    let told = || format!("{:?}: {:?}: {stderr}", text.escape_ascii().to_string(), done.status);
+    assert!(code.is_some_and(|code| (0..=7).contains(&code)), "{}", told());
+    assert!(!stderr.contains("panicked"), "{}", told());
+    let obeyed = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
+    assert!(!stderr.contains(obeyed), "{}", told());
+    assert!(!String::from_utf8(done.stdout).unwrap().contains(obeyed), "{}", told());
+    let errors = stderr.lines().filter(|line| line.starts_with("error: ")).count();
+    // Without a command it says what there is; of 1, what is printed tells.
+    let help = code == Some(2) && stderr.contains("Usage: duel");
+    let expected = !matches!(code, Some(0 | 1)) && !help;
+    assert_eq!(errors, expected as usize, "{}", told());
+    if code == Some(2) {
+        assert!(help || stderr.trim_end().lines().count() == 1, "{}", told());
+        assert!(content(&HERE) == before, "{} changed a file", told());
+    }
+    let kind: String =
+        stderr.split(['"', '\'', ',']).next().unwrap().replace(|c: char| c.is_ascii_digit(), "");
+    reached((code, kind, words.first()));
 });

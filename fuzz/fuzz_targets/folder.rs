@@ -6,11 +6,11 @@
 mod shared;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::LazyLock;
 
-use duel::run::{Audit, Plan, Recorded, Settings, Training, Unfinished};
-use duel::{Dataset, Digest, Error, Isa, Serial};
+use duel::run::{Audit, Recorded, Training, Unfinished};
+use duel::{Dataset, Error, Isa, Serial};
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
 
@@ -26,45 +26,7 @@ enum Change {
     Folder(u8),
 }
 
-/// A run of 6 steps with a checkpoint after every second one, as names and bytes, and how it ended.
-struct Ran {
-    data: Dataset,
-    plan: Plan,
-    files: Vec<(PathBuf, Vec<u8>)>,
-    end: Digest,
-}
-
-fn files(folder: &Path) -> Vec<PathBuf> {
-    let mut all: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    all.sort();
-    all.into_iter().flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
-}
-
-static RAN: LazyLock<Ran> = LazyLock::new(|| {
-    let pixels: Vec<u8> = (0..8 * 6).map(|i| (i * 37) as u8).collect();
-    let header = [0x803u32, 8, 2, 3].map(u32::to_be_bytes);
-    let path = shared::file("train-images-idx3-ubyte", &[header.as_flattened(), &pixels].concat());
-    let mut settings = Settings::default();
-    for (name, value) in [
-        ("latent-size", "2"),
-        ("generator-hidden", "3"),
-        ("discriminator-hidden", "2"),
-        ("batch-size", "4"),
-        ("validation", "0"),
-        ("steps", "6"),
-        ("checkpoint-every", "2"),
-        ("report-every", "1"),
-        ("data", path.parent().unwrap().to_str().unwrap()),
-    ] {
-        settings.set(name, value);
-    }
-    let plan = Plan::new(&settings).unwrap();
-    let data = Dataset::open(path.parent().unwrap()).unwrap();
-    let run = shared::folder().join("run");
-    let end = Training::create(Some(&run), plan.clone(), &data).unwrap().run(&Serial, &mut ()).unwrap();
-    let files = files(&run).into_iter().map(|path| (path.clone(), fs::read(path).unwrap())).collect();
-    Ran { data, plan, files, end: end.digest }
-});
+static RAN: LazyLock<shared::Ran> = LazyLock::new(|| shared::train(&shared::folder().join("run"), &[]));
 
 /// Whether an error is one that a folder may be answered with.
 fn is_told(error: &Error) -> bool {
@@ -72,7 +34,7 @@ fn is_told(error: &Error) -> bool {
         && error.to_string().lines().count() == 1
 }
 
-fn lay(ran: &Ran, run: &Path, changes: &[Change]) {
+fn lay(ran: &shared::Ran, run: &Path, changes: &[Change]) {
     fs::remove_dir_all(run).unwrap();
     for (path, bytes) in &ran.files {
         fs::create_dir_all(path.parent().unwrap()).unwrap();

@@ -1,5 +1,5 @@
-//! What was compressed is read back; a damaged stream is refused or read to the same images; memory stays within what
-//! the file can hold (the fuzzer's own limit watches it: a header may claim 2^48 bytes).
+//! What was compressed is read back, in one member or two; a damaged stream, or one with anything but zeros behind it, is refused or
+//! read to the same images; memory stays within what the file can hold (the fuzzer's own limit watches it: a header may claim 2^48 bytes).
 
 #![no_main]
 
@@ -24,6 +24,10 @@ struct Input {
     /// A bit to flip in the compressed stream, and bytes to cut off.
     flip: Option<u16>,
     cut: u8,
+    /// Where a second member begins, and the zeros before it.
+    member: Option<(u16, u8)>,
+    /// What follows.
+    after: Vec<u8>,
     /// Or these bytes after gzip's magic number, as they are.
     raw: Option<Vec<u8>>,
 }
@@ -53,14 +57,29 @@ fuzz_target!(|input: Input| {
         plain.extend(u32::to_be_bytes(word));
     }
     plain.extend(pixels);
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::new(input.level as u32 % 10));
-    encoder.write_all(&plain).unwrap();
-    let mut stream = encoder.finish().unwrap();
+    let compress = |bytes: &[u8]| {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::new(input.level as u32 % 10));
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    };
+    let mut stream = match input.member {
+        None => compress(&plain),
+        Some((at, zeros)) => {
+            let (first, second) = plain.split_at(at as usize % (plain.len() + 1));
+            [compress(first), vec![0; zeros as usize], compress(second)].concat()
+        }
+    };
 
     let expected = read(&plain);
     let well_formed = count > 0 && count * height * width == pixels.len() && height * width > 0;
     assert_eq!(expected.is_some(), well_formed);
     assert_eq!(read(&stream), expected, "compressed and plain differ");
+    if !input.after.is_empty() {
+        let read = read(&[&stream[..], &input.after].concat());
+        let allowed = input.after.iter().all(|&byte| byte == 0);
+        // It may be a member, or begin as one, after zeros; of nothing or of damage.
+        assert!(if allowed { read == expected } else { read.is_none() || read == expected });
+    }
     if let Some(flip) = input.flip {
         let bit = flip as usize % (8 * stream.len());
         stream[bit / 8] ^= 1 << (bit % 8);
@@ -69,6 +88,9 @@ fuzz_target!(|input: Input| {
     }
     if input.cut > 0 {
         stream.truncate(stream.len().saturating_sub(input.cut as usize));
-        assert_eq!(read(&stream), None, "a truncated stream was read");
+        let got = read(&stream);
+        // A second member may be of nothing.
+        let allowed = input.member.is_some() && got == expected;
+        assert!(got.is_none() || allowed, "a truncated stream was read");
     }
 });
