@@ -103,21 +103,39 @@ impl Error {
     }
 }
 
-/// Writes on one line whatever a file or its name says: control characters are U+FFFD.
-struct OneLine<'a, 'f>(&'a mut fmt::Formatter<'f>);
+/// Bytes of an error's text, about: a file may have one name or number of many millions.
+const LONGEST: usize = 10_000;
+
+/// Whether a character is none to be seen: what a terminal may obey, and what turns the text around it.
+pub fn is_hidden(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Writes on one line whatever a file or its name says: hidden characters are U+FFFD, and what is longer than so many bytes is cut.
+struct OneLine<'a, 'f>(&'a mut fmt::Formatter<'f>, usize);
 
 impl fmt::Write for OneLine<'_, '_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        let mut pieces = text.split(char::is_control);
+        if self.1 == 0 {
+            return Ok(());
+        }
+        let shown = &text[..text.floor_char_boundary(self.1)];
+        let mut pieces = shown.split(is_hidden);
         self.0.write_str(pieces.next().unwrap_or_default())?;
-        pieces.try_for_each(|piece| write!(self.0, "\u{FFFD}{piece}"))
+        pieces.try_for_each(|piece| write!(self.0, "\u{FFFD}{piece}"))?;
+        if shown.len() < text.len() {
+            self.1 = 0;
+            return self.0.write_str(" …");
+        }
+        self.1 -= shown.len();
+        Ok(())
     }
 }
 
 /// On one line.
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut f = OneLine(f);
+        let mut f = OneLine(f, LONGEST);
         match self {
             Error::Usage { setting, problem } => write!(f, "{setting}: {problem}"),
             Error::Input { source, problem } => write!(f, "{source}: {problem}"),
@@ -148,8 +166,8 @@ mod tests {
 
     #[test]
     fn an_error_is_one_line_without_anything_that_a_terminal_obeys() {
-        let hostile = "a\nb\u{1b}[2Jc\r";
-        let shown = "a\u{FFFD}b\u{FFFD}[2Jc\u{FFFD}";
+        let hostile = "a\nb\u{1b}[2Jc\r\u{202E}";
+        let shown = "a\u{FFFD}b\u{FFFD}[2Jc\u{FFFD}\u{FFFD}";
         for error in [
             Error::usage(hostile, hostile),
             Error::input(hostile, hostile),
@@ -160,5 +178,9 @@ mod tests {
         for error in [Error::mismatch(hostile), Error::environment(hostile)] {
             assert_eq!(error.to_string(), shown);
         }
+        let long = Error::input("ü".repeat(1 << 20), "a").to_string();
+        assert!(long.len() < LONGEST + 10 && long.ends_with(" …"));
+        let whole = Error::input("u".repeat(LONGEST - 3), "a").to_string();
+        assert!(whole.ends_with(": a"), "{whole}");
     }
 }

@@ -4,21 +4,22 @@
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{BufWriter, ErrorKind, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf, Prefix};
 
 use crate::error::Error;
 use crate::memory;
 
-/// The bytes of a regular file: a pipe under its name would be waited for.
+/// The bytes of a regular file, as many as it says that it has: a pipe under its name would be waited for, and what grows, or a file
+/// of the system's that says nothing of its length, may have no end.
 ///
 /// # Errors
 /// The operating system's, and if it is none; an [`Error::Environment`] within if there is no memory for it.
 pub fn read(path: &Path) -> std::io::Result<Vec<u8>> {
     regular(path)?;
-    let mut file = File::open(path)?;
+    let file = File::open(path)?;
     let bytes = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
     let mut read = memory::room(bytes, &path.display().to_string()).map_err(std::io::Error::other)?;
-    file.read_to_end(&mut read)?;
+    file.take(bytes as u64).read_to_end(&mut read)?;
     Ok(read)
 }
 
@@ -34,6 +35,23 @@ pub fn regular(path: &Path) -> std::io::Result<()> {
     Err(std::io::Error::new(ErrorKind::InvalidInput, "not a regular file"))
 }
 
+/// Refuses a path that a file gives, not a person, if it leads to a pipe or a device, or to another machine that would be told who asks.
+///
+/// # Errors
+/// As [`regular`], and if it does.
+pub fn here(path: &Path) -> std::io::Result<()> {
+    match path.components().next() {
+        Some(Component::Prefix(prefix))
+            if !matches!(prefix.kind(), Prefix::Disk(_) | Prefix::VerbatimDisk(_)) =>
+        {
+            Err(std::io::Error::new(ErrorKind::InvalidInput, "not on a disk of this machine"))
+        }
+        // That one the caller has.
+        _ if path == Path::new("/dev/stdin") => Ok(()),
+        _ => regular(path),
+    }
+}
+
 /// What is in a folder, by whole paths. (The standard library panics where a folder cannot be closed, as on a network that is
 /// gone.)
 ///
@@ -42,9 +60,12 @@ pub fn regular(path: &Path) -> std::io::Result<()> {
 pub fn list(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
     #[cfg(unix)]
     {
+        use rustix::fs::{Dir, Mode, OFlags};
         use std::os::unix::ffi::OsStrExt;
         let mut paths = Vec::new();
-        for entry in rustix::fs::Dir::new(File::open(folder)?)? {
+        // A pipe of that name would be waited for.
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        for entry in Dir::new(rustix::fs::open(folder, flags, Mode::empty())?)? {
             let entry = entry?;
             let name = OsStr::from_bytes(entry.file_name().to_bytes());
             if name != "." && name != ".." {

@@ -46,6 +46,11 @@ impl Member {
     }
 }
 
+/// Whether the name of a run's folder can have such a character: one that no shell, spreadsheet or terminal takes for more.
+fn is_of_a_name(c: char) -> bool {
+    c.is_ascii_alphanumeric() || ".+-".contains(c)
+}
+
 /// A run for each seed with each combination of the values of `set`, and `shared` settings.
 ///
 /// # Errors
@@ -86,8 +91,7 @@ pub fn members(
                     let mut settings = member.settings.clone();
                     settings.insert(name.to_string(), value.clone());
                     let dash = if member.run.is_empty() { "" } else { "_" };
-                    let plain =
-                        |c: char| if c.is_ascii_alphanumeric() || ".+-".contains(c) { c } else { '-' };
+                    let plain = |c: char| if is_of_a_name(c) { c } else { '-' };
                     let value: String = value.chars().map(plain).collect();
                     Member { run: format!("{}{dash}{name}-{value}", member.run), settings }
                 })
@@ -140,9 +144,14 @@ pub fn read_plan(path: &Path) -> Result<Vec<Member>, Error> {
             |problem: String| Error::input(path.display().to_string(), format!("line {}: {problem}", i + 1));
         let member: Member =
             serde_json::from_str(line).map_err(|error| bad(format!("malformed: {error}")))?;
-        let folder = Path::new(&member.run);
-        if folder.components().count() != 1 || folder.file_name() != Some(folder.as_os_str()) {
-            return Err(bad(format!("run is {:?}, expected the name of a folder", member.run)));
+        let begins = member.run.starts_with(|c: char| c.is_ascii_alphanumeric());
+        if !begins || member.run.len() > 255 || member.run.contains(|c| !is_of_a_name(c) && c != '_') {
+            let problem =
+                "expected the name of a folder, of letters of ASCII, digits and . _ + -, the first neither";
+            return Err(bad(format!("run is {:?}, {problem}", member.run)));
+        }
+        if members.len() == MOST {
+            return Err(bad(format!("expected {MOST} runs or fewer")));
         }
         if !names.insert(member.run.clone()) {
             return Err(bad(format!("run is {}, as in a line before", member.run)));

@@ -99,7 +99,9 @@ pub fn zeros<'py, T: Element, D: Dimension>(
     shape: impl IntoDimension<Dim = D>,
 ) -> PyResult<Bound<'py, PyArray<T, D>>> {
     let shape = shape.into_dimension();
-    let bytes = shape.slice().iter().try_fold(size_of::<T>(), |bytes, &n| bytes.checked_mul(n));
+    let dims = shape.slice();
+    let possible = dims.iter().all(|&n| n <= isize::MAX as usize);
+    let bytes = dims.iter().try_fold(size_of::<T>(), |bytes, &n| bytes.checked_mul(n)).filter(|_| possible);
     // Asked for first, because NumPy's refusal is a panic here.
     match bytes.map(|bytes| memory::room(bytes, "array")) {
         Some(Ok(_)) => Ok(PyArray::zeros(py, shape, false)),

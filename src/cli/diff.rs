@@ -8,7 +8,7 @@ use duel::run::recorded::{Named, Recorded};
 use duel::{Error, Rayon};
 
 use super::replay::Replay;
-use super::terminal::{Progress, print};
+use super::terminal::{Progress, plain, print};
 
 /// The flags of `duel diff`.
 #[derive(Debug, Args)]
@@ -28,7 +28,7 @@ impl Diff {
     /// Prints what differs; the exit code: 0 if nothing does, else 1.
     pub fn run(self) -> Result<u8, Error> {
         let progress = Progress::of("steps recomputed");
-        let mut tell = |finding: Finding| progress.suspend(|| print(&format!("{finding}\n")));
+        let mut tell = |finding: Finding| progress.suspend(|| print(&(plain(&finding.to_string()) + "\n")));
         let same = match (Named::parse(&self.a), Named::parse(&self.b)) {
             (Named::Run(a), Named::Run(b)) => {
                 let (a, b) = (Recorded::open(&a)?, Recorded::open(&b)?);

@@ -66,13 +66,17 @@ fn describe_run(folder: &Folder) -> Result<String, Error> {
         [newest, .., oldest] => format!("{}, after steps {oldest} to {newest}", steps.len()),
     };
     line(&mut text, "checkpoints", &steps);
-    let lines = if folder.log().exists() { log::read(&folder.log())? } else { Vec::new() };
-    let last = lines.into_iter().rev().find_map(|(_, row)| match row {
-        log::Row::Entry(entry) => Some(entry.text()),
-        _ => None,
-    });
+    let mut last = None;
+    if folder.log().exists() {
+        log::read(&folder.log(), |_, row| {
+            if let log::Row::Entry(entry) = row {
+                last = Some(entry);
+            }
+            Ok(())
+        })?;
+    }
     if let Some(last) = last {
-        line(&mut text, "last logged", &last);
+        line(&mut text, "last logged", &last.text());
     }
     if let Ok(text_of) = duel::files::read(&folder.evaluation())
         && let Ok(Evaluation { step, report, .. }) = serde_json::from_slice(&text_of)

@@ -33,10 +33,10 @@ impl Machine {
 
     /// The backend that was asked for.
     pub fn asked_isa(&self) -> Result<Option<Isa>, Error> {
-        let (name, source) = match (&self.isa, std::env::var("DUEL_ISA")) {
+        let (name, source) = match (&self.isa, variable("DUEL_ISA")) {
             (Some(name), _) => (name.clone(), "--isa"),
-            (None, Ok(name)) if !name.is_empty() => (name, "DUEL_ISA"),
-            _ => return Ok(None),
+            (None, Some(name)) => (name, "DUEL_ISA"),
+            (None, None) => return Ok(None),
         };
         Isa::named(&name).map(Some).map_err(|error| match error {
             Error::Usage { problem, .. } => Error::usage(source, format!("unknown {name:?}, {problem}")),
@@ -47,10 +47,10 @@ impl Machine {
 
     /// The threads that were asked for.
     pub fn threads(&self) -> Result<Option<usize>, Error> {
-        let (threads, source) = match (self.threads, std::env::var("DUEL_THREADS")) {
+        let (threads, source) = match (self.threads, variable("DUEL_THREADS")) {
             (Some(threads), _) => (Some(threads), "--threads"),
-            (None, Ok(text)) if !text.is_empty() => (text.parse().ok(), "DUEL_THREADS"),
-            _ => return Ok(None),
+            (None, Some(text)) => (text.parse().ok(), "DUEL_THREADS"),
+            (None, None) => return Ok(None),
         };
         match threads.filter(|threads| (1..=MAX_THREADS).contains(threads)) {
             Some(threads) => Ok(Some(threads)),
@@ -106,6 +106,11 @@ impl Pool {
             None => vec![work()],
         }
     }
+}
+
+/// What a variable of the environment says, if that is anything; what is no text is something else than it may say.
+fn variable(name: &str) -> Option<String> {
+    std::env::var_os(name).map(|value| value.to_string_lossy().into_owned()).filter(|value| !value.is_empty())
 }
 
 /// The cores that this process may use.

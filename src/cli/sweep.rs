@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use clap::{Args, Subcommand};
 use duel::files::write_whole;
 use duel::run::record::Owned;
-use duel::run::{Folder, Host, Observer, Plan, Status, Training, Unfinished, open_data};
+use duel::run::{Folder, Host, Observer, Plan, Status, Training, Unfinished, open_told};
 use duel::sweep::{self, Member, Outcome};
 use duel::{Dataset, Error, Isa, Rayon, StepStats};
 
@@ -197,7 +197,7 @@ fn datasets(members: &[Member]) -> Result<Datasets, Error> {
         let plan = member.plan()?;
         let key = (plan.schedule.data.clone(), plan.config.labels);
         if all.iter().all(|(other, _)| *other != key) {
-            let data = open_data(&plan.schedule.data, &plan.config).map_err(where_data_are)?;
+            let data = open_told(&plan.schedule.data, &plan.config).map_err(where_data_are)?;
             all.push((key, data));
         }
     }
@@ -315,7 +315,7 @@ impl All<'_> {
             self.progress.note(&format!("{}: {problem}", member.run));
         }
         training.set_isa(self.isa);
-        (0..training.trainer().steps_done()).for_each(|_| self.progress.step());
+        self.progress.skip(training.trainer().steps_done());
         let ended = match pool.install(|| training.run(&Rayon, &mut Listener(self))) {
             Err(Error::Diverged { step }) => format!("has diverged at step {}", grouped(step)),
             Err(error) => return Err(error),

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use console::Term;
 use duel::Error;
+use duel::error::is_hidden;
 use duel::export::grid::Canvas;
 use duel::files::parent;
 use duel::run::Observer;
@@ -15,7 +16,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// A line that may repeat what a file says, or what it is called, without anything that a terminal would obey.
 pub fn plain(line: &str) -> String {
-    line.replace(|c: char| c.is_control() && c != '\t', "\u{FFFD}")
+    line.replace(|c: char| is_hidden(c) && c != '\t', "\u{FFFD}")
 }
 
 /// Results, on stdout.
@@ -147,6 +148,13 @@ impl Observer for Progress {
 impl Drop for Progress {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
+    }
+}
+
+impl Progress {
+    /// So many steps are done already.
+    pub fn skip(&self, steps: u64) {
+        self.bar.inc(steps);
     }
 }
 

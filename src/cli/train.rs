@@ -9,7 +9,7 @@ use console::Term;
 use duel::evaluate::Beside;
 use duel::export::grid::Canvas;
 use duel::run::training::End;
-use duel::run::{Folder, Host, Plan, Status, Training, Unfinished, open_data};
+use duel::run::{Folder, Host, Plan, Status, Training, Unfinished, open_data, open_told};
 use duel::{Dataset, Error, Isa, Rayon, StepStats, golden};
 
 use super::evaluate;
@@ -69,14 +69,12 @@ impl Train {
         let settings = self.settings.or(self.preset.as_deref(), self.config.as_deref())?;
         let plan = Plan::new(&settings)?;
         let Some(resume) = self.resume else {
-            let data = open_data(&plan.schedule.data, &plan.config).map_err(|error| {
-                match settings.source("data") {
-                    Some((file, line)) => {
-                        told_by(&format!("as line {line} of {} says, from here", file.display()), error)
-                    }
-                    None => where_data_are(error),
-                }
-            })?;
+            let data = match settings.source("data") {
+                Some((file, line)) => open_told(&plan.schedule.data, &plan.config).map_err(|error| {
+                    told_by(&format!("as line {line} of {} says, from here", file.display()), error)
+                })?,
+                None => open_data(&plan.schedule.data, &plan.config).map_err(where_data_are)?,
+            };
             let beside = beside(self.evaluate, &data, &plan)?;
             let out = self.out.as_deref();
             let training = match &self.init {

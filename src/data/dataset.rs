@@ -47,7 +47,12 @@ impl Dataset {
         let (files, others): (Vec<&str>, Vec<&str>) =
             NAMES.iter().partition(|name| path.join(name).is_file());
         for name in files.into_iter().chain(others) {
-            match Self::read(&path.join(name)) {
+            let file = path.join(name);
+            // A pipe of that name would be waited for.
+            match files::regular(&file)
+                .map_err(|error| Error::io(&file, error))
+                .and_then(|()| Self::read(&file))
+            {
                 Err(Error::Io { path, error })
                     if error.kind() == ErrorKind::NotFound && path.symlink_metadata().is_err() => {}
                 Err(Error::Io { error, .. }) => unreadable += &format!("; {name}: {error}"),

@@ -10,6 +10,8 @@ use crate::memory;
 const MAGIC: &[u8; 6] = b"\x93NUMPY";
 /// Where the data of a file that is written begin: a multiple of 64, as NumPy wants it.
 const ALIGNED: usize = 128;
+/// Bytes of a header, at most: NumPy itself reads no longer ones unless it is told to.
+const LONGEST: usize = 10_000;
 /// The bound of noise, as of parameters.
 const LARGEST: f32 = 1_048_576.0;
 
@@ -33,6 +35,9 @@ fn parts(bytes: &[u8]) -> Option<(Header<'_>, &[u8])> {
         }
         _ => return None,
     };
+    if length > LONGEST {
+        return None;
+    }
     let (text, data) = rest.split_at_checked(length)?;
     let text = std::str::from_utf8(text).ok()?.trim();
     let mut left = text.strip_prefix('{')?;

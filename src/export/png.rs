@@ -3,6 +3,7 @@
 use std::io::{Result, Write};
 
 use super::grid::Canvas;
+use crate::memory;
 
 /// Writes a PNG file, piece by piece.
 ///
@@ -28,7 +29,7 @@ pub fn decode(bytes: &[u8], pixels: usize) -> Option<Canvas> {
 pub fn decode_within(bytes: &[u8], most: usize) -> Option<Canvas> {
     let mut reader = ::png::Decoder::new(std::io::Cursor::new(bytes)).read_info().ok()?;
     let size = reader.output_buffer_size().filter(|&size| size <= most)?;
-    let mut pixels = vec![0; size];
+    let mut pixels = memory::filled(size, 0, "canvas").ok()?;
     let info = reader.next_frame(&mut pixels).ok()?;
     let grey = (info.color_type, info.bit_depth) == (::png::ColorType::Grayscale, ::png::BitDepth::Eight);
     reader.finish().ok().filter(|()| grey)?;

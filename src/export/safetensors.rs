@@ -16,7 +16,7 @@ use std::fmt::Display;
 use std::ops::Range;
 
 use safetensors::SafeTensors;
-use safetensors::tensor::{Dtype, TensorView, View};
+use safetensors::tensor::{Dtype, Metadata, TensorView, View};
 
 use crate::BITS_VERSION;
 use crate::config::{Config, MAX_SIZE, MAX_STEPS};
@@ -33,6 +33,8 @@ use crate::trainer::{GeneratorShape, Sampler, Trainer};
 const KEY: &str = "checkpoint";
 /// The parts of a tensor and the ends of their names.
 const PARTS: [(Part, &str); 3] = [(Part::Parameter, ""), (Part::AdamM, ".adam_m"), (Part::AdamV, ".adam_v")];
+/// Bytes of a header, at most: read, it takes up to thirty times as many.
+const LONGEST_HEADER: usize = 1 << 20;
 /// The end of the name of an average.
 const AVERAGE: &str = ".average";
 
@@ -83,6 +85,17 @@ impl<D: AsImages, M: AsRef<[Line]>> View for Values<'_, D, M> {
     fn data_len(&self) -> usize {
         4 * self.shape.iter().product::<usize>()
     }
+}
+
+/// The header and the tensors of a file.
+fn parse(bytes: &[u8]) -> Result<(Metadata, SafeTensors<'_>), String> {
+    let length = bytes.first_chunk().map_or(0, |length| u64::from_le_bytes(*length));
+    if (LONGEST_HEADER as u64..bytes.len() as u64).contains(&length) {
+        return Err(format!("its header has {length} bytes, expected {LONGEST_HEADER} at most"));
+    }
+    let damaged = |error| format!("not a whole safetensors file: {error}");
+    let (_, header) = SafeTensors::read_metadata(bytes).map_err(damaged)?;
+    Ok((header, SafeTensors::deserialize(bytes).map_err(damaged)?))
 }
 
 /// The shape of a tensor in a file: a bias has one dimension.
@@ -206,9 +219,7 @@ impl Checkpoint {
     /// no step leaves behind.
     pub fn decode(bytes: &[u8], source: &str) -> Result<Checkpoint, Error> {
         let bad = |problem: String| Error::input(source.to_string(), problem);
-        let damaged = |error| bad(format!("not a whole safetensors file: {error}"));
-        let (_, header) = SafeTensors::read_metadata(bytes).map_err(damaged)?;
-        let file = SafeTensors::deserialize(bytes).map_err(damaged)?;
+        let (header, file) = parse(bytes).map_err(bad)?;
         let lines = header.metadata().as_ref().and_then(|map| map.get(KEY));
         let lines = lines.ok_or_else(|| bad("not a checkpoint of duel: no such metadata".to_string()))?;
         let get = |key: &str| {
@@ -289,8 +300,7 @@ impl Checkpoint {
         source: &str,
     ) -> Result<Vec<u8>, Error> {
         let bad = |problem: String| Error::input(source.to_string(), problem);
-        let file = SafeTensors::deserialize(bytes)
-            .map_err(|error| bad(format!("not a whole safetensors file: {error}")))?;
+        let (_, file) = parse(bytes).map_err(bad)?;
         let head = Checkpoint::head(trainer, Digest::of(&[]))?;
         let sizes = head.sizes();
         let mut state = memory::room(trainer.state_bytes(), source)?;

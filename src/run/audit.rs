@@ -31,6 +31,8 @@ use crate::{BITS_VERSION, Dataset};
 
 /// Missing lines of a log that are named.
 const MOST_MISSING: usize = 100;
+/// Problems that are told, at most.
+const MOST_PROBLEMS: usize = 1_000;
 
 /// A run under examination.
 pub struct Audit<'a> {
@@ -107,7 +109,7 @@ impl<'a> Audit<'a> {
     fn problem(&self, what: String) {
         let mut problems = self.problems.lock().expect("nothing panics while it is held");
         // The same file may be found wrong in more ways than one.
-        if !problems.contains(&what) {
+        if problems.len() < MOST_PROBLEMS && !problems.contains(&what) {
             problems.push(what.clone());
             drop(problems);
             self.observer.note(&format!("MISMATCH {what}"));
@@ -140,7 +142,8 @@ impl<'a> Audit<'a> {
     fn read_log(&mut self) -> Result<(), Error> {
         let steps = self.run.plan.schedule.steps;
         let ended = matches!(self.outcome.status, Status::Done | Status::Stopped);
-        for (line, row) in log::read(&self.run.folder.log())? {
+        let mut entries: BTreeMap<u64, Entry> = BTreeMap::new();
+        log::read(&self.run.folder.log(), |line, row| {
             let wrong = |what: &str| self.problem(format!("metrics.jsonl: line {line}: {what}"));
             match row {
                 Row::CutOff if ended => wrong("cut off"),
@@ -152,15 +155,17 @@ impl<'a> Audit<'a> {
                     wrong(&format!("step {} is beyond the run's steps", entry.step));
                 }
                 Row::Entry(entry)
-                    if self.log.last_key_value().is_some_and(|(before, _)| *before >= entry.step) =>
+                    if entries.last_key_value().is_some_and(|(before, _)| *before >= entry.step) =>
                 {
                     wrong(&format!("step {} is not after the one before", entry.step));
                 }
                 Row::Entry(entry) => {
-                    self.log.insert(entry.step, entry);
+                    entries.insert(entry.step, entry);
                 }
             }
-        }
+            Ok(())
+        })?;
+        self.log = entries;
         Ok(())
     }
 
@@ -258,7 +263,9 @@ impl<'a> Audit<'a> {
             Status::Diverged => self.last().saturating_sub(1),
             _ => self.checkpoints.last_key_value().map_or(0, |(step, _)| *step),
         };
-        let missing = (1..=sure).filter(|&step| self.leaves(step).entry && !self.log.contains_key(&step));
+        let stop = Some(self.outcome.steps_done).filter(|step| *step <= sure && self.leaves(*step).entry);
+        let planned = self.run.plan.entries().take_while(|step| *step <= sure);
+        let missing = planned.chain(stop).filter(|step| !self.log.contains_key(step));
         // Settings and manifest, both altered, may tell of any number of steps.
         for step in missing.take(MOST_MISSING) {
             self.problem(format!("metrics.jsonl: step {step} is missing"));

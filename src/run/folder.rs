@@ -96,6 +96,18 @@ impl Folder {
             || self.log().exists() && log()
     }
 
+    /// Refuses a run whose checkpoints or canvases are, by a link, those of another one, which would lose its own.
+    fn is_apart(&self) -> Result<(), Error> {
+        for dir in [self.canvases(), self.checkpoint_folder()].into_iter().filter(|dir| dir.is_symlink()) {
+            let there = dir.canonicalize().map_err(|error| Error::io(&dir, error))?;
+            if Folder::new(parent(&there)).config().exists() {
+                let problem = format!("leads to {}, within another run", there.display());
+                return Err(Error::input(dir.display().to_string(), problem));
+            }
+        }
+        Ok(())
+    }
+
     /// Whether a process writes there now; none where the file system has no locks.
     pub fn is_held(&self) -> Option<bool> {
         let lock = regular(&self.lock()).and_then(|()| File::open(self.lock()));
@@ -159,8 +171,17 @@ impl Folder {
         last: u64,
         observer: &dyn Observer,
     ) -> Result<Option<(PathBuf, Checkpoint)>, Error> {
+        self.first_good(&mut self.checkpoints()?.into_iter().filter(|(step, _)| *step <= last), observer)
+    }
+
+    /// The first good one of `files`.
+    pub(super) fn first_good(
+        &self,
+        files: &mut dyn Iterator<Item = (u64, PathBuf)>,
+        observer: &dyn Observer,
+    ) -> Result<Option<(PathBuf, Checkpoint)>, Error> {
         let mut unreadable = None;
-        for (_, file) in self.checkpoints()?.into_iter().filter(|(step, _)| *step <= last) {
+        for (_, file) in files {
             let error = match read_checkpoint(&file) {
                 Ok(checkpoint) => return Ok(Some((file, checkpoint))),
                 Err(error @ Error::Environment { .. }) => return Err(error),
@@ -326,9 +347,16 @@ impl Writer {
     fn hold(folder: Folder) -> Result<Writer, Error> {
         let path = folder.lock();
         let failed = |error| Error::io(&path, error);
+        if path.is_symlink() {
+            return Err(Error::input(
+                path.display().to_string(),
+                "is a link, expected a file of the run's own",
+            ));
+        }
         if path.exists() {
             regular(&path).map_err(failed)?;
         }
+        folder.is_apart()?;
         let mut lock = File::options()
             .create(true)
             .truncate(false)

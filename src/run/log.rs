@@ -93,33 +93,31 @@ pub enum Row {
     Malformed,
 }
 
-/// Reads a log: the number of each line and what it is. Lines of nothing are left out; what editors and other systems' tools do
-/// to a line (its end, spaces, the order of keys, a byte order mark) does not matter.
+/// Reads a log: `see` is told the number of each line and what it is, and may end it. Lines of nothing are left out; what editors
+/// and other systems' tools do to a line (its end, spaces, the order of keys, a byte order mark) does not matter.
 ///
 /// # Errors
-/// [`Error::Io`] if it is not there, or cannot be read.
-pub fn read(path: &Path) -> Result<Vec<(usize, Row)>, Error> {
+/// [`Error::Io`] if it is not there, or cannot be read; those of `see`.
+pub fn read(path: &Path, mut see: impl FnMut(usize, Row) -> Result<(), Error>) -> Result<(), Error> {
     let bytes = files::read(path).map_err(|error| Error::io(path, error))?;
-    let text = String::from_utf8_lossy(&bytes);
-    let lines = text.strip_prefix('\u{FEFF}').unwrap_or(&text).split_inclusive('\n').enumerate();
-    let rows = lines.filter(|(_, line)| !line.trim().is_empty()).map(|(i, line)| {
-        let row = match Entry::parse(line) {
+    let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&bytes);
+    let lines = bytes.split_inclusive(|byte| *byte == b'\n').map(String::from_utf8_lossy).enumerate();
+    for (i, line) in lines.filter(|(_, line)| !line.trim().is_empty()) {
+        let row = match Entry::parse(&line) {
             Some(entry) => Row::Entry(entry),
-            None if is_begun(line) => Row::CutOff,
+            None if is_begun(&line) => Row::CutOff,
             None => Row::Malformed,
         };
-        (i + 1, row)
-    });
-    Ok(rows.collect())
+        see(i + 1, row)?;
+    }
+    Ok(())
 }
 
 /// Whether a line is the beginning of an entry, or what a file system leaves of one.
 fn is_begun(line: &str) -> bool {
     const BEGIN: &str = "{\"step\":";
-    let begun = || match serde_json::from_str::<Value>(line) {
-        Err(error) => error.is_eof() && (line.starts_with(BEGIN) || BEGIN.starts_with(line)),
-        Ok(_) => false,
-    };
+    let is_cut = || serde_json::from_str::<Value>(line).is_err_and(|error| error.is_eof());
+    let begun = || line.len() < 1_000 && (line.starts_with(BEGIN) || BEGIN.starts_with(line)) && is_cut();
     !line.ends_with('\n') && (line.bytes().all(|byte| byte == 0) || begun())
 }
 
@@ -128,12 +126,8 @@ fn is_begun(line: &str) -> bool {
 /// # Errors
 /// [`Error::Io`]; [`Error::Input`] naming a line that no run writes, or not there.
 pub fn entries(path: &Path) -> Result<BTreeMap<u64, Entry>, Error> {
-    let rows = match read(path) {
-        Err(Error::Io { error, .. }) if error.kind() == ErrorKind::NotFound => Vec::new(),
-        rows => rows?,
-    };
-    let mut entries = BTreeMap::new();
-    for (line, row) in rows {
+    let mut entries: BTreeMap<u64, Entry> = BTreeMap::new();
+    let read = read(path, |line, row| {
         let bad = |problem: String| {
             Err(Error::input(path.display().to_string(), format!("line {line}: {problem}")))
         };
@@ -141,16 +135,18 @@ pub fn entries(path: &Path) -> Result<BTreeMap<u64, Entry>, Error> {
             Row::Malformed => return bad("malformed: not a line of a log".to_string()),
             Row::CutOff => {}
             Row::Entry(entry) => {
-                if let Some((before, _)) =
-                    entries.last_key_value().filter(|(before, _)| **before >= entry.step)
-                {
+                if let Some(before) = entries.keys().next_back().filter(|before| **before >= entry.step) {
                     return bad(format!("step {} stands after step {before}", entry.step));
                 }
                 entries.insert(entry.step, entry);
             }
         }
+        Ok(())
+    });
+    match read {
+        Err(Error::Io { error, .. }) if error.kind() == ErrorKind::NotFound => Ok(entries),
+        read => read.map(|()| entries),
     }
-    Ok(entries)
 }
 
 /// Refuses a log that lacks a line which a run under `plan` has written by the time that `step` is done.
@@ -165,7 +161,7 @@ pub fn reaches(entries: &BTreeMap<u64, Entry>, path: &Path, plan: &Plan, step: u
         };
         leaves.entry && entry.is_none_or(|entry| leaves.digest && !whole(entry))
     };
-    match (1..=step).find(lacks) {
+    match plan.entries().take_while(|at| *at <= step).find(lacks) {
         Some(lacking) => {
             let problem = format!(
                 "has no whole line of step {lacking}, though step {step} is done: expected the log as the run left it"
@@ -198,7 +194,8 @@ impl Writer {
         reaches(&entries, &path, plan, step)?;
         let kept = entries.into_values().filter_map(|entry| kept(entry, plan, step.max(newest)));
         let kept: BTreeMap<u64, Entry> = kept.map(|entry| (entry.step, entry)).collect();
-        if files::read(&path).unwrap_or_default() != text(&kept).as_bytes() {
+        // Not appended to by a link: a file elsewhere stays as it is.
+        if path.is_symlink() || files::read(&path).unwrap_or_default() != text(&kept).as_bytes() {
             rewrite(&path, &kept)?;
         }
         let file = append(&path)?;
@@ -377,7 +374,13 @@ mod tests {
         let (cut, line) = (&whole[..20], Row::Entry(entry()));
         std::fs::write(&path, format!("\u{FEFF}{whole}\r\n\n{cut}\n{whole}\n{cut}")).unwrap();
         let rows = [(1, line.clone()), (3, Row::Malformed), (4, line), (5, Row::CutOff)];
-        assert_eq!(read(&path).unwrap(), rows);
+        let mut seen = Vec::new();
+        let see = |line, row| {
+            seen.push((line, row));
+            Ok(())
+        };
+        read(&path, see).unwrap();
+        assert_eq!(seen, rows);
         std::fs::write(&path, cut).unwrap();
         assert_eq!(entries(&path).unwrap(), BTreeMap::new());
     }

@@ -65,7 +65,7 @@ pub use folder::Folder;
 pub use manifest::{Manifest, Status};
 pub use observer::Observer;
 pub use plan::{Plan, Settings};
-pub use record::{open_data, record};
+pub use record::{open_data, open_told, record};
 pub use recorded::Recorded;
 pub use training::{Host, Training};
 pub use unfinished::Unfinished;

@@ -163,6 +163,20 @@ impl Plan {
         step == 1 || step.is_multiple_of(self.schedule.report_every)
     }
 
+    /// The steps that leave an entry of the log, in order, also those after the last.
+    pub fn entries(&self) -> impl Iterator<Item = u64> {
+        let Schedule { steps, report_every, checkpoint_every, ref digest_at, .. } = self.schedule;
+        let mut sorted = digest_at.clone();
+        sorted.sort_unstable();
+        std::iter::successors(Some(0u64), move |&step| {
+            let multiple = |every: u64| (step.checked_div(every)? + 1).checked_mul(every);
+            let asked = sorted.get(sorted.partition_point(|at| *at <= step)).copied();
+            let next = [Some(1), multiple(report_every), multiple(checkpoint_every), asked, Some(steps)];
+            next.into_iter().flatten().filter(|next| *next > step).min()
+        })
+        .skip(1)
+    }
+
     /// What `step` leaves behind; `stopped` if the run was stopped after it: a stop leaves what the end would, but for the
     /// canvas.
     pub fn leaves(&self, step: u64, stopped: bool) -> Leaves {
@@ -304,5 +318,42 @@ fn plain(value: &DeValue<'_>, kind: Kind) -> Option<String> {
             Some(numbers?.join(","))
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_are_the_steps_that_leave_one() {
+        for (steps, report_every, checkpoint_every, digest_at) in [
+            (30, 7, 0, &[][..]),
+            (30, 4, 6, &[29, 3, 3, 11]),
+            (31, 1, 5, &[2]),
+            (12, 100, 12, &[12, 1]),
+            (1, 1, 1, &[]),
+        ] {
+            let schedule = Schedule {
+                steps,
+                report_every,
+                checkpoint_every,
+                digest_at: digest_at.to_vec(),
+                ..Schedule::default()
+            };
+            let plan = Plan { schedule, ..Plan::default() };
+            let entries: Vec<u64> = plan.entries().take_while(|step| *step <= steps).collect();
+            let expected: Vec<u64> = (1..=steps).filter(|step| plan.leaves(*step, false).entry).collect();
+            assert_eq!(entries, expected);
+        }
+    }
+
+    #[test]
+    fn entries_take_no_longer_where_they_are_far_apart() {
+        let far = 1 << 46;
+        let schedule =
+            Schedule { steps: 3 * far, report_every: far, checkpoint_every: 0, ..Schedule::default() };
+        let plan = Plan { schedule, ..Plan::default() };
+        assert_eq!(plan.entries().take(4).collect::<Vec<_>>(), [1, far, 2 * far, 3 * far]);
     }
 }

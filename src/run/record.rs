@@ -12,7 +12,7 @@ use crate::export::grid::{Canvas, canvas};
 use crate::memory;
 use crate::parallel::Team;
 use crate::trainer::StepStats;
-use crate::{Dataset, Line, Trainer};
+use crate::{Dataset, Line, Trainer, files};
 
 /// Samples per row and column of a canvas.
 const GRID: usize = 6;
@@ -29,6 +29,15 @@ pub fn grid(classes: usize) -> (usize, usize) {
 pub fn open_data(path: &Path, config: &Config) -> Result<Dataset, Error> {
     let data = Dataset::open(path)?;
     if config.labels { data.labelled() } else { Ok(data) }
+}
+
+/// The same of a path that a file gives, and no person: nothing is waited for, and no other machine is asked.
+///
+/// # Errors
+/// As [`open_data`]; [`Error::Io`] if it is neither a file nor a folder of this machine.
+pub fn open_told(path: &Path, config: &Config) -> Result<Dataset, Error> {
+    files::here(path).map_err(|error| Error::io(path, error))?;
+    open_data(path, config)
 }
 
 /// A trainer with memory of its own.

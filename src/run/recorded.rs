@@ -9,7 +9,7 @@ use super::Observer;
 use super::folder::{Folder, read_checkpoint};
 use super::manifest::Manifest;
 use super::plan::{Plan, Settings};
-use super::record::{Owned, new_trainer, open_data};
+use super::record::{Owned, new_trainer, open_data, open_told};
 use crate::config::Config;
 use crate::digest::Digest;
 use crate::error::Error;
@@ -152,7 +152,10 @@ impl Recorded {
     /// As [`Dataset::open`].
     pub fn find_data(&self, folder: Option<&Path>) -> Result<Dataset, Error> {
         let typed = folder.unwrap_or(&self.plan.schedule.data);
-        let open = |path: &Path| open_data(path, &self.plan.config);
+        let open = |path: &Path| match folder {
+            Some(_) => open_data(path, &self.plan.config),
+            None => open_told(path, &self.plan.config),
+        };
         let first = open(typed);
         if folder.is_some() || first.as_ref().is_ok_and(|data| self.trained_on(data).is_ok()) {
             return first;

@@ -1,5 +1,6 @@
 //! An old run and where it goes on. Uses `plan`, `log`, `folder` and `recorded`.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::Observer;
@@ -47,7 +48,7 @@ impl Unfinished {
         let checkpoint = match found {
             _ if file => {
                 let checkpoint = read_checkpoint(path)?;
-                suits(&run, &checkpoint)?;
+                suits(&run, &log::entries(&run.folder.log())?, &checkpoint)?;
                 Some(checkpoint)
             }
             found => suitable(&run, last, found, observer)?,
@@ -79,10 +80,9 @@ fn run_of(checkpoint: &Path) -> Result<PathBuf, Error> {
 }
 
 /// Whether the log says all that is before a checkpoint, and says it of this state.
-fn suits(run: &Recorded, checkpoint: &Checkpoint) -> Result<(), Error> {
+fn suits(run: &Recorded, entries: &BTreeMap<u64, Entry>, checkpoint: &Checkpoint) -> Result<(), Error> {
     let path = run.folder.log();
-    let entries = log::entries(&path)?;
-    log::reaches(&entries, &path, &run.plan, checkpoint.step)?;
+    log::reaches(entries, &path, &run.plan, checkpoint.step)?;
     match entries.get(&checkpoint.step).and_then(Entry::digests) {
         Some(digests) if digests != checkpoint.digests => {
             let step = checkpoint.step;
@@ -103,11 +103,13 @@ fn suitable(
 ) -> Result<Option<Checkpoint>, Error> {
     let folder = &run.folder;
     let any = found.is_some();
+    let entries = if any { log::entries(&folder.log())? } else { BTreeMap::new() };
+    let mut files = folder.checkpoints()?.into_iter();
     let mut passed_over: Vec<(PathBuf, Error)> = Vec::new();
     while let Some((file, checkpoint)) = found {
         let step = checkpoint.step;
         if last.is_none_or(|last| step <= last) {
-            match suits(run, &checkpoint) {
+            match suits(run, &entries, &checkpoint) {
                 Ok(()) => {
                     for (file, error) in passed_over {
                         observer.note(&format!("passed over {}: {error}", file.display()));
@@ -117,10 +119,8 @@ fn suitable(
                 Err(error) => passed_over.push((file, error)),
             }
         }
-        found = match step.checked_sub(1) {
-            Some(before) => folder.newest_checkpoint(last.map_or(before, |last| last.min(before)), &())?,
-            None => None,
-        };
+        let mut before = files.by_ref().filter(|(at, _)| *at < step && last.is_none_or(|last| *at <= last));
+        found = folder.first_good(&mut before, &())?;
     }
     match passed_over.into_iter().next() {
         // As the newest one says it.

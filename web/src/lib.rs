@@ -103,8 +103,12 @@ pub extern "C" fn generator(latent: usize, classes: usize, hidden: usize, pixels
     call(|page, room, _| {
         let shape = GeneratorShape { latent, classes, hidden, pixels };
         let lines = Sampler::<Arena>::memory_lines(shape)?;
-        let mut sampler = Sampler::in_memory(shape, arena(lines))?;
         let sizes = [(latent + classes) * hidden, hidden, hidden * pixels, pixels];
+        // A file may claim any sizes: no room for them before their values are there.
+        if room.len() / 4 < sizes.iter().sum() {
+            return Err(Error::usage("tensors", "too few values"));
+        }
+        let mut sampler = Sampler::in_memory(shape, arena(lines))?;
         let tensors = [
             Tensor::GeneratorHiddenWeight,
             Tensor::GeneratorHiddenBias,

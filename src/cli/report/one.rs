@@ -1,12 +1,13 @@
 //! The page of one run.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use duel::data::AsImages;
 use duel::evaluate::Evaluation;
 use duel::export::grid::{Canvas, canvas};
 use duel::export::png;
 use duel::export::safetensors::Checkpoint;
+use duel::run::record::grid;
 use duel::{Config, Error, Serial, files, golden};
 
 use super::super::terminal::{grouped, shell_word};
@@ -18,8 +19,10 @@ use super::page::{Page, escaped, legend, paragraph, picture, table};
 const BESIDE: usize = 2;
 /// Pixels of a picture across, at most, if it is not itself larger.
 const WIDTH: usize = 588;
-/// Pixels of a canvas, at most.
-const MOST_PIXELS: usize = 100_000_000;
+/// Pixels of a canvas where no checkpoint tells how large they are, and of all of them, at most.
+const MOST_PIXELS: (usize, usize) = (1 << 20, 1 << 28);
+/// Pairs of a sample and a training image that are shown, at most: as many as an evaluation finds.
+const MOST_PAIRS: usize = 16;
 /// Frames per second of the film.
 const FPS: u16 = 6;
 
@@ -58,7 +61,7 @@ pub fn page(story: &Story, data: Option<&Path>) -> Result<String, Error> {
         Err(Error::Io { .. }) => None,
         newest => newest?.map(|(_, checkpoint)| checkpoint),
     };
-    pictures(&mut page, story)?;
+    pictures(&mut page, story, newest.as_ref())?;
     curves(&mut page, story)?;
     if let (Some(evaluation), Some(checkpoint)) = (&story.evaluation, &newest) {
         page.section("What its samples are worth", false, &evaluated(evaluation));
@@ -75,15 +78,26 @@ pub fn page(story: &Story, data: Option<&Path>) -> Result<String, Error> {
 }
 
 /// The film of the run's canvases, and the last one.
-fn pictures(page: &mut Page, story: &Story) -> Result<(), Error> {
-    let mut found: Vec<(u64, Canvas)> = Vec::new();
-    for path in files::list(&story.run.folder.canvases()).unwrap_or_default() {
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let step = name.strip_prefix("step_").and_then(|name| name.strip_suffix(".png")?.parse::<u64>().ok());
-        let canvas = files::read(&path).ok().and_then(|bytes| png::decode_within(&bytes, MOST_PIXELS));
-        found.extend(step.zip(canvas));
+fn pictures(page: &mut Page, story: &Story, newest: Option<&Checkpoint>) -> Result<(), Error> {
+    let step = |path: &PathBuf| {
+        path.file_name()?.to_str()?.strip_prefix("step_")?.strip_suffix(".png")?.parse::<u64>().ok()
+    };
+    let files = files::list(&story.run.folder.canvases()).unwrap_or_default();
+    let mut files: Vec<(u64, PathBuf)> =
+        files.into_iter().filter_map(|path| Some((step(&path)?, path))).collect();
+    files.sort_unstable();
+    let (mut most, mut left) = MOST_PIXELS;
+    if let Some(Checkpoint { height, width, classes, .. }) = newest {
+        let (columns, rows) = grid(*classes);
+        most = (columns * width).saturating_mul(rows * height);
     }
-    found.sort_by_key(|(step, _)| *step);
+    let mut found: Vec<(u64, Canvas)> = Vec::new();
+    for (step, path) in files.into_iter().rev() {
+        let canvas = files::read(&path).ok().and_then(|bytes| png::decode_within(&bytes, most.min(left)));
+        left -= canvas.as_ref().map_or(0, |canvas| canvas.pixels.len());
+        found.extend(canvas.map(|canvas| (step, canvas)));
+    }
+    found.reverse();
     let size = found.last().map(|(_, canvas)| (canvas.width, canvas.height));
     found.retain(|(_, canvas)| Some((canvas.width, canvas.height)) == size && canvas.width > 0);
     let Some((last, canvas)) = found.last() else { return Ok(()) };
@@ -196,6 +210,7 @@ fn nearest(
 ) -> Result<Option<String>, Error> {
     const COLUMNS: usize = 8;
     let closest = &evaluation.report.copies.closest;
+    let closest = &closest[..closest.len().min(MOST_PAIRS)];
     let data = match story.run.data(data) {
         Err(error) if data.is_some() => return Err(error),
         Err(_) => {
