@@ -369,6 +369,7 @@ mod tests {
         for never in ["x", "{\"other\":", "{\"step\":]", "{\"step\":7}", &whole] {
             assert!(!is_begun(never), "{never}");
         }
+        assert_eq!([990, 991].map(|n| is_begun(&format!("{{\"step\":\"{}", "a".repeat(n)))), [true, false]);
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("metrics.jsonl");
         let (cut, line) = (&whole[..20], Row::Entry(entry()));
