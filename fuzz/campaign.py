@@ -6,8 +6,9 @@
     python3 fuzz/campaign.py --table                                 # all of fuzz/campaign.jsonl, as a table
 
 Inputs that reach something new are kept in fuzz/corpus, so that it goes on where it stopped. What ran for a minute or longer is a line
-of fuzz/campaign.jsonl, which is committed; minutes are of a core. Needs cargo-fuzz with a nightly toolchain, and for coverage LLVM's llvm-profdata and llvm-cov of that
-toolchain's version. Exit status 1 after a finding.
+of fuzz/campaign.jsonl, which is committed; minutes are of a core. An input has up to 64 KiB, and whatever asks for more than 512 MiB at
+once is a finding. Needs cargo-fuzz with a nightly toolchain, and for coverage LLVM's llvm-profdata and llvm-cov of that toolchain's
+version. Exit status 1 after a finding.
 """
 
 import argparse
@@ -72,7 +73,8 @@ def run(target, minutes, jobs):
     dictionary, artifacts = fuzz / "dictionaries" / f"{target}.dict", fuzz / "artifacts" / target
     artifacts.mkdir(parents=True, exist_ok=True)
     command = [str(fuzz / "target" / HOST / "release" / target), *inputs(target), f"-max_total_time={60 * minutes:.0f}",
-               "-print_final_stats=1", "-timeout=300", "-rss_limit_mb=4096", f"-artifact_prefix={artifacts}/",
+               "-print_final_stats=1", "-timeout=300", "-rss_limit_mb=4096", "-max_len=65536",
+               "-malloc_limit_mb=512", f"-artifact_prefix={artifacts}/",
                *([f"-dict={dictionary}"] if dictionary.exists() else [])]
     before, begun = os.times(), time.monotonic()
     running = [subprocess.Popen(command, env=environment, cwd=root, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,

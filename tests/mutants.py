@@ -35,6 +35,7 @@ def living(clone, group, timeout, cargo, filters=(), environment=QUICK, only=Non
     if only == []:
         return [], {}
     out = clone / "target" / group
+    out.mkdir(parents=True, exist_ok=True)
     which = [f"--file=src/{file}.rs" for file in GROUPS[group][0]]
     if only is not None:
         which.append("--re=" + "|".join(f"^{re.escape(mutant)}$" for mutant in only))
