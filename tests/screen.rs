@@ -6,6 +6,7 @@ mod program;
 use std::fs;
 use std::path::Path;
 
+use duel::export::grid::Canvas;
 use program::{SMALL, digest, done, refused, run, small_data};
 
 /// A run of 30 steps in `run`, with checkpoints every 10.
@@ -303,6 +304,17 @@ fn a_report_is_one_page_of_what_the_folder_has() {
     for part in ["<script", "src=\"http", "href=", "@import", "url("] {
         assert!(!page.contains(part), "{part}");
     }
+    // Pictures that are no canvas of such a run, or not of that name, are passed over.
+    let before = fs::read(dir.join("report.html")).unwrap();
+    let large = Canvas { width: 3_000, height: 3_000, pixels: vec![9; 9_000_000] };
+    for name in ["step_00000999.png", "step_00000031.png.bin"] {
+        let mut bytes = Vec::new();
+        duel::export::png::write(&large, &mut bytes).unwrap();
+        fs::write(dir.join("run/samples").join(name), bytes).unwrap();
+    }
+    done(run(dir, &["report", "run", "--out", "same.html"]));
+    let after = fs::read_to_string(dir.join("same.html")).unwrap();
+    assert_eq!(after.replace("same.html", "report.html").as_bytes(), before);
     // What is not there is left out.
     for gone in ["samples", "checkpoints"] {
         fs::remove_dir_all(dir.join("run").join(gone)).unwrap();
