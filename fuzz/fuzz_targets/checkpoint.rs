@@ -1,5 +1,5 @@
 //! A checkpoint of any values, with digests that are right or bytes that are not: it is refused as bad input, or is read to what was
-//! written, and can take a step. Bytes that are no checkpoint are refused.
+//! written, and can make samples and take a step. Bytes that are no checkpoint are refused.
 
 #![no_main]
 
@@ -76,6 +76,9 @@ fuzz_target!(|input: Input| {
     };
     assert_eq!(Checkpoint::decode(&read.encode().unwrap(), "again").unwrap().state, read.state);
     assert_eq!(read.state, checkpoint.state);
+    for raw in [false, true] {
+        read.sampler(raw).unwrap().sample(&Serial, 1, 2, &mut [0; 6]).unwrap();
+    }
     trainer.load(&read.state).unwrap();
     match trainer.step(&Serial) {
         Ok(_) | Err(Error::Diverged { .. } | Error::Usage { .. }) => {}

@@ -6,7 +6,7 @@ mod shared;
 
 use std::path::{Component, Path};
 
-use duel::sweep;
+use duel::sweep::{self, Outcome};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
@@ -21,4 +21,15 @@ fuzz_target!(|bytes: &[u8]| {
     }
     let text: String = members.iter().map(|member| serde_json::to_string(member).unwrap() + "\n").collect();
     assert_eq!(sweep::read_plan(&shared::file("plan.jsonl", text.as_bytes())).unwrap(), members);
+
+    // What they have come to: nothing yet.
+    let outcomes: Vec<Outcome> = members
+        .iter()
+        .take(8)
+        .map(|member| Outcome::read(&shared::folder().join("none"), member).unwrap())
+        .collect();
+    let table = sweep::summary(&outcomes);
+    assert!(table.matches("not begun").count() >= outcomes.len(), "{table}");
+    let groups = sweep::groups(&outcomes);
+    assert!(groups.len() <= outcomes.len() && groups.iter().all(|group| group.runs == 0));
 });
