@@ -108,26 +108,32 @@ const LONGEST: usize = 10_000;
 
 /// Whether a character is none to be seen: what a terminal may obey, and what turns the text around it.
 pub fn is_hidden(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
+    c.is_control()
+        || matches!(c, '\u{61C}' | '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Writes on one line whatever a file or its name says: hidden characters are U+FFFD, and what is longer than so many bytes is cut.
-struct OneLine<'a, 'f>(&'a mut fmt::Formatter<'f>, usize);
+struct OneLine<'a, 'f> {
+    to: &'a mut fmt::Formatter<'f>,
+    left: usize,
+    is_cut: bool,
+}
 
 impl fmt::Write for OneLine<'_, '_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        if self.1 == 0 {
-            return Ok(());
+        for c in text.chars().map(|c| if is_hidden(c) { '\u{FFFD}' } else { c }) {
+            match self.left.checked_sub(c.len_utf8()) {
+                _ if self.is_cut => {}
+                Some(left) => {
+                    self.left = left;
+                    self.to.write_char(c)?;
+                }
+                None => {
+                    self.is_cut = true;
+                    self.to.write_str(" …")?;
+                }
+            }
         }
-        let shown = &text[..text.floor_char_boundary(self.1)];
-        let mut pieces = shown.split(is_hidden);
-        self.0.write_str(pieces.next().unwrap_or_default())?;
-        pieces.try_for_each(|piece| write!(self.0, "\u{FFFD}{piece}"))?;
-        if shown.len() < text.len() {
-            self.1 = 0;
-            return self.0.write_str(" …");
-        }
-        self.1 -= shown.len();
         Ok(())
     }
 }
@@ -135,7 +141,7 @@ impl fmt::Write for OneLine<'_, '_> {
 /// On one line.
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut f = OneLine(f, LONGEST);
+        let mut f = OneLine { to: f, left: LONGEST, is_cut: false };
         match self {
             Error::Usage { setting, problem } => write!(f, "{setting}: {problem}"),
             Error::Input { source, problem } => write!(f, "{source}: {problem}"),
@@ -178,9 +184,10 @@ mod tests {
         for error in [Error::mismatch(hostile), Error::environment(hostile)] {
             assert_eq!(error.to_string(), shown);
         }
-        let long = Error::input("ü".repeat(1 << 20), "a").to_string();
-        assert!(long.len() < LONGEST + 10 && long.ends_with(" …"));
-        let whole = Error::input("u".repeat(LONGEST - 3), "a").to_string();
-        assert!(whole.ends_with(": a"), "{whole}");
+        for (source, is_cut) in [("u", false), ("ü", true), ("\n", true)] {
+            let text = Error::input(source.repeat(LONGEST - 3), "a").to_string();
+            assert!(text.len() <= LONGEST + " …".len() && text.ends_with(" …") == is_cut);
+        }
+        assert!(Error::input("u".repeat(LONGEST), "a").to_string().ends_with("u …"));
     }
 }

@@ -3,7 +3,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::{BufWriter, ErrorKind, Read, Write};
+use std::io::{BufWriter, ErrorKind, IsTerminal, Read, Write};
 use std::path::{Component, Path, PathBuf, Prefix};
 
 use crate::error::Error;
@@ -46,8 +46,8 @@ pub fn here(path: &Path) -> std::io::Result<()> {
         {
             Err(std::io::Error::new(ErrorKind::InvalidInput, "not on a disk of this machine"))
         }
-        // That one the caller has.
-        _ if path == Path::new("/dev/stdin") => Ok(()),
+        // The caller has that one.
+        _ if path == Path::new("/dev/stdin") && !std::io::stdin().is_terminal() => Ok(()),
         _ => regular(path),
     }
 }

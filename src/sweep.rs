@@ -16,6 +16,8 @@ use crate::run::{Folder, Plan, Settings, Status};
 
 /// The name of the file.
 pub const PLAN: &str = "plan.jsonl";
+/// Bytes of the name of a run's folder, at most, on any file system.
+const LONGEST_NAME: usize = 255;
 /// Runs of a sweep, at most.
 const MOST: usize = 100_000;
 
@@ -101,6 +103,9 @@ pub fn members(
     let mut names = HashSet::new();
     for member in &members {
         member.plan()?;
+        if member.run.len() > LONGEST_NAME {
+            return Err(Error::usage("set", "expected shorter values: they make the name of a folder"));
+        }
         if !names.insert(&member.run) {
             return Err(Error::usage("set", format!("two runs would be in {}", member.run)));
         }
@@ -145,9 +150,9 @@ pub fn read_plan(path: &Path) -> Result<Vec<Member>, Error> {
         let member: Member =
             serde_json::from_str(line).map_err(|error| bad(format!("malformed: {error}")))?;
         let begins = member.run.starts_with(|c: char| c.is_ascii_alphanumeric());
-        if !begins || member.run.len() > 255 || member.run.contains(|c| !is_of_a_name(c) && c != '_') {
-            let problem =
-                "expected the name of a folder, of letters of ASCII, digits and . _ + -, the first neither";
+        if !begins || member.run.len() > LONGEST_NAME || member.run.contains(|c| !is_of_a_name(c) && c != '_')
+        {
+            let problem = "expected a folder's name of up to 255 ASCII letters, digits and . _ + -, which begins with a letter or digit";
             return Err(bad(format!("run is {:?}, {problem}", member.run)));
         }
         if members.len() == MOST {

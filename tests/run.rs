@@ -5,10 +5,12 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::path::Path;
 
+use duel::config::MAX_STEPS;
+use duel::export::safetensors::Checkpoint;
 use duel::run::diff::{Finding, runs};
 use duel::run::log::{Row, read};
 use duel::run::{Audit, Folder, Host, Plan, Recorded, Status, Training, Unfinished};
-use duel::{Dataset, Error, Isa, Rayon, Serial, StepStats};
+use duel::{Dataset, Digest, Error, Isa, Rayon, Serial, StepStats};
 
 /// A folder with 90 images of 3 × 3.
 fn data(dir: &Path) -> Dataset {
@@ -208,4 +210,28 @@ fn settings_out_of_range_are_refused_before_a_folder_is_made() {
     let refused = Training::create(Some(&dir.join("run")), bad, &data).unwrap_err();
     assert_eq!(refused.to_string(), "report-every: expected 1 or more");
     assert!(!dir.join("run").exists());
+}
+
+#[test]
+fn a_checkpoint_of_a_step_that_the_run_never_came_to_takes_no_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let (dir, data) = (dir.path(), data(dir.path()));
+    let mut plan = plan(dir);
+    plan.set("report-every", "1").unwrap();
+    let folder = Folder::new(dir.join("run"));
+    let end =
+        Training::create(Some(folder.path()), plan.clone(), &data).unwrap().run(&Serial, &mut ()).unwrap();
+    let mut forged = Checkpoint::decode(&fs::read(folder.checkpoint(60)).unwrap(), "60").unwrap();
+    forged.step = MAX_STEPS;
+    forged.state[..8].copy_from_slice(&MAX_STEPS.to_le_bytes());
+    forged.digests.state = Digest::of(&forged.state);
+    fs::write(folder.checkpoint(MAX_STEPS), forged.encode().unwrap()).unwrap();
+
+    let old = Unfinished::open(folder.path(), &()).unwrap();
+    assert_eq!(old.step(), 60);
+    let again = Training::resume(old, plan, &data).unwrap().run(&Serial, &mut ()).unwrap();
+    assert_eq!(again.digest, end.digest);
+    let run = Recorded::open(folder.path()).unwrap();
+    let audit = Audit::new(&run, run.data(None).unwrap(), &()).unwrap();
+    assert_eq!(audit.check(None, Isa::best(), 1).unwrap_err().exit_code(), 7);
 }

@@ -26,7 +26,7 @@ static RAN: LazyLock<shared::Ran> = LazyLock::new(|| {
 });
 
 /// No more bytes in a file than these blocks of 512, and seconds of a core than these: arguments may ask for a lot.
-const LIMITED: &str = "ulimit -f 32768 -t 4; exec \"$0\" \"$@\"";
+const LIMITED: &str = "ulimit -f 32768; ulimit -S -t 4; exec \"$0\" \"$@\"";
 const SIGXCPU: i32 = 24;
 
 /// What the fuzzer takes for reached: it doesn't see into the program, but an answer of another kind is something new.

@@ -108,7 +108,7 @@ impl Pool {
     }
 }
 
-/// What a variable of the environment says, if that is anything; what is no text is something else than it may say.
+/// What a variable of the environment says, if that is anything; what is not UTF-8 is refused as any other wrong value.
 fn variable(name: &str) -> Option<String> {
     std::env::var_os(name).map(|value| value.to_string_lossy().into_owned()).filter(|value| !value.is_empty())
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use clap::{Args, Subcommand};
 use duel::files::write_whole;
 use duel::run::record::Owned;
-use duel::run::{Folder, Host, Observer, Plan, Status, Training, Unfinished, open_told};
+use duel::run::{Folder, Host, Observer, Plan, Status, Training, Unfinished, open_data, open_told};
 use duel::sweep::{self, Member, Outcome};
 use duel::{Dataset, Error, Isa, Rayon, StepStats};
 
@@ -111,7 +111,7 @@ impl Sweep {
         }
         let left: Vec<Member> = members.iter().filter(|member| !is_over(&out, member)).cloned().collect();
         // Before anything is written: what is wrong with the data can be set right.
-        let data = datasets(&left)?;
+        let data = datasets(&left, shared.source("data").is_some())?;
         let plan = sweep::write_plan(&out, &members).map_err(flag)?;
         let jobs = self.jobs.unwrap_or(threads).min(members.len()).min(at_once(&left, &data)?);
         let each = (threads / jobs).max(1);
@@ -191,13 +191,15 @@ fn is_over(sweep: &Path, member: &Member) -> bool {
 /// The data sets of runs, each read once: by where they are, and whether with labels.
 type Datasets = Vec<((PathBuf, bool), Dataset)>;
 
-fn datasets(members: &[Member]) -> Result<Datasets, Error> {
+/// Reads them; `told` if a file says where they are, and no person.
+fn datasets(members: &[Member], told: bool) -> Result<Datasets, Error> {
+    let open = if told { open_told } else { open_data };
     let mut all: Datasets = Vec::new();
     for member in members {
         let plan = member.plan()?;
         let key = (plan.schedule.data.clone(), plan.config.labels);
         if all.iter().all(|(other, _)| *other != key) {
-            let data = open_told(&plan.schedule.data, &plan.config).map_err(where_data_are)?;
+            let data = open(&plan.schedule.data, &plan.config).map_err(where_data_are)?;
             all.push((key, data));
         }
     }
@@ -233,7 +235,7 @@ fn run_one(plan: &Path, index: usize, machine: &Machine) -> Result<u8, Error> {
     };
     let out = folder_of(plan);
     if !is_over(out, member) {
-        let data = datasets(std::slice::from_ref(member))?;
+        let data = datasets(std::slice::from_ref(member), true)?;
         let progress = Progress::of("steps trained");
         progress.begin(member.plan()?.schedule.steps);
         let failed = AtomicBool::new(false);

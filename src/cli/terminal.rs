@@ -49,7 +49,7 @@ pub fn shell_word(path: &Path) -> String {
         // No flag.
         _ if bytes.starts_with(b"-") => shell_word(&Path::new(".").join(path)),
         Some(text) if !text.is_empty() && bytes.iter().all(plain) => text.to_string(),
-        Some(text) if !text.contains(char::is_control) => format!("'{}'", text.replace('\'', "'\\''")),
+        Some(text) if !text.contains(is_hidden) => format!("'{}'", text.replace('\'', "'\\''")),
         _ => {
             let escaped = |&byte: &u8| match byte {
                 b'\'' | b'\\' => format!("\\{}", byte as char),
@@ -126,6 +126,11 @@ impl Progress {
         }
     }
 
+    /// So many steps are done already.
+    pub fn skip(&self, steps: u64) {
+        self.bar.inc(steps);
+    }
+
     /// Prints without disturbing the bar.
     pub fn suspend<R>(&self, print: impl FnOnce() -> R) -> R {
         self.bar.suspend(print)
@@ -148,13 +153,6 @@ impl Observer for Progress {
 impl Drop for Progress {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
-    }
-}
-
-impl Progress {
-    /// So many steps are done already.
-    pub fn skip(&self, steps: u64) {
-        self.bar.inc(steps);
     }
 }
 

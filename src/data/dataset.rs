@@ -43,16 +43,11 @@ impl Dataset {
             return Self::read(path);
         }
         let mut unreadable = String::new();
-        // A pipe that nobody writes to would be waited for.
-        let (files, others): (Vec<&str>, Vec<&str>) =
-            NAMES.iter().partition(|name| path.join(name).is_file());
-        for name in files.into_iter().chain(others) {
+        for name in NAMES {
             let file = path.join(name);
-            // A pipe of that name would be waited for.
-            match files::regular(&file)
-                .map_err(|error| Error::io(&file, error))
-                .and_then(|()| Self::read(&file))
-            {
+            // A pipe would be waited for.
+            let is_file = files::regular(&file).map_err(|error| Error::io(&file, error));
+            match is_file.and_then(|()| Self::read(&file)) {
                 Err(Error::Io { path, error })
                     if error.kind() == ErrorKind::NotFound && path.symlink_metadata().is_err() => {}
                 Err(Error::Io { error, .. }) => unreadable += &format!("; {name}: {error}"),

@@ -91,7 +91,7 @@ impl<D: AsImages, M: AsRef<[Line]>> View for Values<'_, D, M> {
 fn parse(bytes: &[u8]) -> Result<(Metadata, SafeTensors<'_>), String> {
     let length = bytes.first_chunk().map_or(0, |length| u64::from_le_bytes(*length));
     if (LONGEST_HEADER as u64..bytes.len() as u64).contains(&length) {
-        return Err(format!("its header has {length} bytes, expected {LONGEST_HEADER} at most"));
+        return Err(format!("its header has {length} bytes, expected less than {LONGEST_HEADER}"));
     }
     let damaged = |error| format!("not a whole safetensors file: {error}");
     let (_, header) = SafeTensors::read_metadata(bytes).map_err(damaged)?;

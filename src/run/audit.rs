@@ -331,6 +331,7 @@ impl<'a> Audit<'a> {
         let more = match problems.len() {
             0 => return Ok(()),
             1 => String::new(),
+            MOST_PROBLEMS.. => " (and many more)".to_string(),
             n => format!(" (and {} more)", n - 1),
         };
         Err(Error::mismatch(format!("{}: {}{more}", self.run.name(), problems[0])))

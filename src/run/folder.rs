@@ -96,11 +96,13 @@ impl Folder {
             || self.log().exists() && log()
     }
 
-    /// Refuses a run whose checkpoints or canvases are, by a link, those of another one, which would lose its own.
+    /// Refuses a run whose checkpoints or canvases lie, by a link, in the folder of another run: that one would lose its own.
     fn is_apart(&self) -> Result<(), Error> {
+        let whole = |path: &Path| path.canonicalize().map_err(|error| Error::io(path, error));
         for dir in [self.canvases(), self.checkpoint_folder()].into_iter().filter(|dir| dir.is_symlink()) {
-            let there = dir.canonicalize().map_err(|error| Error::io(&dir, error))?;
-            if Folder::new(parent(&there)).config().exists() {
+            let there = whole(&dir)?;
+            let other = Folder::new(parent(&there));
+            if other.config().exists() && other.manifest().exists() && other.path() != whole(&self.0)? {
                 let problem = format!("leads to {}, within another run", there.display());
                 return Err(Error::input(dir.display().to_string(), problem));
             }

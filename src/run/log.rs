@@ -194,7 +194,7 @@ impl Writer {
         reaches(&entries, &path, plan, step)?;
         let kept = entries.into_values().filter_map(|entry| kept(entry, plan, step.max(newest)));
         let kept: BTreeMap<u64, Entry> = kept.map(|entry| (entry.step, entry)).collect();
-        // Not appended to by a link: a file elsewhere stays as it is.
+        // Not appended to through a link: a file elsewhere stays as it is.
         if path.is_symlink() || files::read(&path).unwrap_or_default() != text(&kept).as_bytes() {
             rewrite(&path, &kept)?;
         }

@@ -164,7 +164,8 @@ impl<'a> Training<'a> {
             }
             trainer.load(&checkpoint.state)?;
             // What is not done again is as it was.
-            log_suffices(&before, &plan, if until < was_at { was_at } else { checkpoint.step })?;
+            let lines = log::entries(&folder.log())?.len();
+            log_suffices((&before, lines), &plan, if until < was_at { was_at } else { checkpoint.step })?;
         }
         let way = folder.checkpoints()?.into_iter().chain([(until, folder.canvas(until))]);
         let mut way = way.filter(|(step, _)| (trainer.steps_done() + 1..=until).contains(step));
@@ -376,15 +377,16 @@ impl<'a> Training<'a> {
     }
 }
 
-/// The log before `step` is written: `plan` cannot ask for more there than the settings before it did. A step that has a
-/// checkpoint has its line.
-fn log_suffices(before_plan: &Plan, plan: &Plan, step: u64) -> Result<(), Error> {
+/// The log before `step` is written, of so many lines: `plan` cannot ask for more there than the settings before it did. A step that
+/// has a checkpoint has its line.
+fn log_suffices((before_plan, lines): (&Plan, usize), plan: &Plan, step: u64) -> Result<(), Error> {
     let more = |step: u64| {
         let (before, now) = (before_plan.leaves(step, false), plan.leaves(step, false));
         now.entry && !before.entry || now.digest && !before.digest
     };
-    // As many as there were before, at most: the log has those.
-    let Some(without) = plan.entries().take_while(|at| *at < step).find(|&at| more(at)) else {
+    // The first that is too much comes after no more than are there, however far away the last step is.
+    let Some(without) = plan.entries().take_while(|at| *at < step).take(lines + 1).find(|&at| more(at))
+    else {
         return Ok(());
     };
     let (now, before) = (&plan.schedule, &before_plan.schedule);

@@ -104,7 +104,7 @@ pub extern "C" fn generator(latent: usize, classes: usize, hidden: usize, pixels
         let shape = GeneratorShape { latent, classes, hidden, pixels };
         let lines = Sampler::<Arena>::memory_lines(shape)?;
         let sizes = [(latent + classes) * hidden, hidden, hidden * pixels, pixels];
-        // A file may claim any sizes: no room for them before their values are there.
+        // A file may claim any sizes: there is no room for them before their values are there.
         if room.len() / 4 < sizes.iter().sum() {
             return Err(Error::usage("tensors", "too few values"));
         }
@@ -117,8 +117,9 @@ pub extern "C" fn generator(latent: usize, classes: usize, hidden: usize, pixels
         ];
         let mut rest = &room[..];
         for (tensor, size) in tensors.into_iter().zip(sizes) {
-            let values = rest.split_off(..4 * size).ok_or(Error::usage("tensors", "too few values"))?;
+            let (values, more) = rest.split_at(4 * size);
             sampler.set(tensor, floats(values))?;
+            rest = more;
         }
         page.generator = Some((sampler, shape));
         Ok(())

@@ -19,8 +19,8 @@ use super::page::{Page, escaped, legend, paragraph, picture, table};
 const BESIDE: usize = 2;
 /// Pixels of a picture across, at most, if it is not itself larger.
 const WIDTH: usize = 588;
-/// Pixels of a canvas where no checkpoint tells how large they are, and of all of them, at most.
-const MOST_PIXELS: (usize, usize) = (1 << 20, 1 << 28);
+/// Pixels of all canvases, at most.
+const MOST_PIXELS: usize = 1 << 28;
 /// Pairs of a sample and a training image that are shown, at most: as many as an evaluation finds.
 const MOST_PAIRS: usize = 16;
 /// Frames per second of the film.
@@ -86,13 +86,17 @@ fn pictures(page: &mut Page, story: &Story, newest: Option<&Checkpoint>) -> Resu
     let mut files: Vec<(u64, PathBuf)> =
         files.into_iter().filter_map(|path| Some((step(&path)?, path))).collect();
     files.sort_unstable();
-    let (mut most, mut left) = MOST_PIXELS;
-    if let Some(Checkpoint { height, width, classes, .. }) = newest {
+    // Of a run's own canvases, where a checkpoint tells how large they are.
+    let most = newest.map_or(MOST_PIXELS, |Checkpoint { height, width, classes, .. }| {
         let (columns, rows) = grid(*classes);
-        most = (columns * width).saturating_mul(rows * height);
-    }
-    let mut found: Vec<(u64, Canvas)> = Vec::new();
+        (columns * width).saturating_mul(rows * height)
+    });
+    let (mut found, mut left): (Vec<(u64, Canvas)>, usize) = (Vec::new(), MOST_PIXELS);
     for (step, path) in files.into_iter().rev() {
+        if found.last().is_some_and(|(_, canvas)| canvas.pixels.len() > left) {
+            note!("Canvases up to step {} are left out: they are too large together.", grouped(step));
+            break;
+        }
         let canvas = files::read(&path).ok().and_then(|bytes| png::decode_within(&bytes, most.min(left)));
         left -= canvas.as_ref().map_or(0, |canvas| canvas.pixels.len());
         found.extend(canvas.map(|canvas| (step, canvas)));
