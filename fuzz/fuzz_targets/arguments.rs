@@ -55,8 +55,10 @@ fn lay(ran: &shared::Ran, damage: Option<(usize, usize, u8)>) {
     }
 }
 
+/// All files but the lock, which says who held it last.
 fn content(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
-    shared::files(folder).into_iter().map(|path| (path.clone(), fs::read(path).unwrap())).collect()
+    let files = shared::files(folder).into_iter().filter(|path| !path.ends_with("run.lock"));
+    files.map(|path| (path.clone(), fs::read(path).unwrap())).collect()
 }
 
 /// The damage, if its last number is not 0, and the words, a line each; the first ones may be DUEL_ISA and DUEL_THREADS.

@@ -161,15 +161,11 @@ pub fn reaches(entries: &BTreeMap<u64, Entry>, path: &Path, plan: &Plan, step: u
         };
         leaves.entry && entry.is_none_or(|entry| leaves.digest && !whole(entry))
     };
-    match plan.entries().take_while(|at| *at <= step).find(lacks) {
-        Some(lacking) => {
-            let problem = format!(
-                "has no whole line of step {lacking}, though step {step} is done: expected the log as the run left it"
-            );
-            Err(Error::input(path.display().to_string(), problem))
-        }
-        None => Ok(()),
-    }
+    let Some(lacking) = plan.entries().take_while(|at| *at <= step).find(lacks) else { return Ok(()) };
+    let problem = format!(
+        "has no whole line of step {lacking}, though step {step} is done: expected the log as the run left it"
+    );
+    Err(Error::input(path.display().to_string(), problem))
 }
 
 /// A log, open for appending.
@@ -489,8 +485,12 @@ mod tests {
             writer.write(&changed[4]).unwrap();
             assert_eq!(said(), lines(&[&changed[..3], &[last], &changed[4..]].concat()));
 
-            // What is after a stop is not there.
+            // From the start again.
             std::fs::write(&path, lines(&whole)).unwrap();
+            Writer::open(path.clone(), &plan, 0, 6).unwrap().write(&whole[0]).unwrap();
+            assert_eq!(said(), lines(&whole));
+
+            // What is after a stop is not there.
             let mut writer = Writer::open(path.clone(), &plan, 4, 4).unwrap();
             assert_eq!(said(), lines(&whole[..4]));
             writer.write(&whole[4]).unwrap();
