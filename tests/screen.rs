@@ -48,7 +48,9 @@ fn every_frame_of_a_film_is_the_sample_of_its_step() {
     assert_eq!(frames(&dir.join("even.png")).2.len(), 5);
     refused(run(dir, &["film", "run", "--out", "film.png"]), 2, &["--out", "exists"]);
     refused(run(dir, &["film", "run", "--out", "film.gif"]), 2, &["--out", "NAME.png"]);
-    refused(run(dir, &["film", "run", "--steps", "31", "--out", "x.png"]), 2, &["run@31", "0 to 30"]);
+    let beyond = run(dir, &["film", "run", "--steps", "0,31", "--out", "x.png"]);
+    assert_eq!(beyond.stderr.split(|byte| *byte == b'\n').count(), 2, "one line");
+    refused(beyond, 2, &["run@31", "0 to 30"]);
     refused(run(dir, &["film", "run", "--fps", "0", "--out", "x.png"]), 2, &["--fps", "1 to 1000"]);
     refused(run(dir, &["film", "nowhere", "--out", "x.png"]), 4, &["nowhere"]);
 }

@@ -79,6 +79,7 @@ impl Film {
         }
         steps.sort_unstable();
         steps.dedup();
+        steps.iter().try_for_each(|step| run.has_step(*step))?;
         let data = run.data(self.replay.data.as_deref())?;
         let (count, first, last) = (steps.len(), steps[0], steps[steps.len() - 1]);
         note!(
