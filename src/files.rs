@@ -35,11 +35,12 @@ pub fn regular(path: &Path) -> std::io::Result<()> {
     Err(std::io::Error::new(ErrorKind::InvalidInput, "not a regular file"))
 }
 
-/// Refuses a path that a file gives, not a person, if it leads to a pipe or a device, or to another machine that would be told who asks.
+/// Refuses a path that a file gives, not a person, if it leads to a pipe or a device, which may be waited for, or to another machine,
+/// which would be told who asks.
 ///
 /// # Errors
 /// As [`regular`], and if it does.
-pub fn here(path: &Path) -> std::io::Result<()> {
+pub fn local(path: &Path) -> std::io::Result<()> {
     match path.components().next() {
         Some(Component::Prefix(prefix))
             if !matches!(prefix.kind(), Prefix::Disk(_) | Prefix::VerbatimDisk(_)) =>

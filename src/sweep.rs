@@ -152,8 +152,11 @@ pub fn read_plan(path: &Path) -> Result<Vec<Member>, Error> {
         let begins = member.run.starts_with(|c: char| c.is_ascii_alphanumeric());
         if !begins || member.run.len() > LONGEST_NAME || member.run.contains(|c| !is_of_a_name(c) && c != '_')
         {
-            let problem = "expected a folder's name of up to 255 ASCII letters, digits and . _ + -, which begins with a letter or digit";
-            return Err(bad(format!("run is {:?}, {problem}", member.run)));
+            return Err(bad(format!(
+                "run is {:?}, expected a folder's name of up to {LONGEST_NAME} ASCII letters, digits and . _ + -, \
+                 which begins with a letter or digit",
+                member.run
+            )));
         }
         if members.len() == MOST {
             return Err(bad(format!("expected {MOST} runs or fewer")));

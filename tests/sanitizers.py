@@ -5,9 +5,9 @@ standard library that asserts what it may assume (cargo careful).
     python3 tests/sanitizers.py         # half an hour, much of it compiling
 
 MemorySanitizer and ThreadSanitizer see only what was compiled for them: a standard library as it is installed makes them report the
-test harness. So that one is built from source, by a compiler that has it (Debian: rustc-web, cargo-web, rust-web-src, lld), with the sanitizer's own part of
-the nightly toolchain; so is the one that asserts. Where that is missing it says so, and `tests/races.rs`, which needs none of
-it, is what is left. Exit status 1 if anything was found or could not run.
+test harness. So that one is built from source, by a compiler that has it (Debian: rustc-web, cargo-web, rust-web-src, lld), with the
+sanitizer's own part of the nightly toolchain; so is the one that asserts. Where that is missing it says so, and `tests/races.rs`, which
+needs none of it, is what is left. Exit status 1 if anything was found or could not run.
 """
 
 import os

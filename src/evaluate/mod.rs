@@ -11,5 +11,5 @@ pub mod parzen;
 pub mod report;
 pub mod state;
 
-pub use report::{Report, Sets, evaluate};
+pub use report::{CLOSEST, Report, Sets, evaluate};
 pub use state::{Beside, Evaluation, Material, Wanted};

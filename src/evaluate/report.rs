@@ -14,6 +14,8 @@ use crate::run::Observer;
 
 /// The neighbour whose distance is an image's radius: 5, as in the papers.
 pub const NEIGHBOUR: usize = 5;
+/// Samples that are named for being closest to a training image, at most.
+pub const CLOSEST: usize = 16;
 /// Images that the width of Parzen's windows is chosen by, at most.
 pub(super) const FOR_WIDTH: usize = 1_000;
 /// A class is missing that has less than this part of its real share.
@@ -130,7 +132,7 @@ pub struct Copies {
     pub samples: [f64; 6],
     /// Of real images that were not trained on.
     pub real: [f64; 6],
-    /// The samples that are closest to a training image, and that image: numbers from 0.
+    /// The samples that are closest to a training image, [`CLOSEST`] of them at most, and that image: numbers from 0.
     pub closest: Vec<(usize, usize)>,
 }
 
@@ -244,7 +246,7 @@ fn copies(of_samples: &[(usize, u32)], of_real: impl Iterator<Item = u32>) -> Co
     Copies {
         samples: quantiles(of_samples.iter().map(|nearest| nearest.1)),
         real: quantiles(of_real),
-        closest: closest.into_iter().take(16).map(|i| (i, of_samples[i].0)).collect(),
+        closest: closest.into_iter().take(CLOSEST).map(|i| (i, of_samples[i].0)).collect(),
     }
 }
 

@@ -36,7 +36,7 @@ pub fn open_data(path: &Path, config: &Config) -> Result<Dataset, Error> {
 /// # Errors
 /// As [`open_data`]; [`Error::Io`] if it is neither a file nor a folder of this machine.
 pub fn open_told(path: &Path, config: &Config) -> Result<Dataset, Error> {
-    files::here(path).map_err(|error| Error::io(path, error))?;
+    files::local(path).map_err(|error| Error::io(path, error))?;
     open_data(path, config)
 }
 

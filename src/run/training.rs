@@ -156,6 +156,8 @@ impl<'a> Training<'a> {
         let until = plan.schedule.steps;
         let was_at = newest.map_or(0, |(step, _)| step);
         plan.schedule.steps = until.max(was_at);
+        let log = folder.log();
+        let entries = log::entries(&log)?;
         if let Some(checkpoint) = checkpoint {
             differs("data_digest", &checkpoint.data_digest, &data.digest())?;
             if checkpoint.step > until {
@@ -164,8 +166,8 @@ impl<'a> Training<'a> {
             }
             trainer.load(&checkpoint.state)?;
             // What is not done again is as it was.
-            let lines = log::entries(&folder.log())?.len();
-            log_suffices((&before, lines), &plan, if until < was_at { was_at } else { checkpoint.step })?;
+            let step = if until < was_at { was_at } else { checkpoint.step };
+            log_suffices((&before, entries.len()), &plan, step)?;
         }
         let way = folder.checkpoints()?.into_iter().chain([(until, folder.canvas(until))]);
         let mut way = way.filter(|(step, _)| (trainer.steps_done() + 1..=until).contains(step));
@@ -175,8 +177,7 @@ impl<'a> Training<'a> {
             let problem = "a folder is in the way of what will be written there, expected it to be removed";
             return Err(Error::io(path, std::io::Error::new(ErrorKind::IsADirectory, problem)));
         }
-        let log = folder.log();
-        log::reaches(&log::entries(&log)?, &log, &plan, trainer.steps_done())?;
+        log::reaches(&entries, &log, &plan, trainer.steps_done())?;
         writer.write_config(&plan.text()?)?;
         Training::new((plan, until), writer, trainer, data, newest)
     }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use duel::data::AsImages;
-use duel::evaluate::Evaluation;
+use duel::evaluate::{CLOSEST, Evaluation};
 use duel::export::grid::{Canvas, canvas};
 use duel::export::png;
 use duel::export::safetensors::Checkpoint;
@@ -21,8 +21,6 @@ const BESIDE: usize = 2;
 const WIDTH: usize = 588;
 /// Pixels of all canvases, at most.
 const MOST_PIXELS: usize = 1 << 28;
-/// Pairs of a sample and a training image that are shown, at most: as many as an evaluation finds.
-const MOST_PAIRS: usize = 16;
 /// Frames per second of the film.
 const FPS: u16 = 6;
 
@@ -214,7 +212,7 @@ fn nearest(
 ) -> Result<Option<String>, Error> {
     const COLUMNS: usize = 8;
     let closest = &evaluation.report.copies.closest;
-    let closest = &closest[..closest.len().min(MOST_PAIRS)];
+    let closest = &closest[..closest.len().min(CLOSEST)];
     let data = match story.run.data(data) {
         Err(error) if data.is_some() => return Err(error),
         Err(_) => {
