@@ -10,7 +10,7 @@ use duel::export::safetensors::Checkpoint;
 use duel::run::record::grid;
 use duel::{Config, Error, Serial, files, golden};
 
-use super::super::terminal::{grouped, shell_word};
+use super::super::terminal::{counted, grouped, shell_word};
 use super::Story;
 use super::charts::{Band, Curve, chart, colour, smoothed};
 use super::page::{Page, escaped, legend, paragraph, picture, table};
@@ -256,7 +256,7 @@ fn sessions(story: &Story) -> String {
             session.started.clone(),
             session.ended.clone().unwrap_or_else(|| "not ended".to_string()),
             grouped(session.from_step),
-            format!("{} · {} · {} threads", session.cpu, session.isa, session.threads),
+            format!("{} · {} · {}", session.cpu, session.isa, counted(session.threads as u64, "thread")),
         ]
     };
     let rows: Vec<Vec<String>> = manifest.sessions.iter().map(row).collect();

@@ -15,7 +15,7 @@ const STYLE: &str = "\
 *{box-sizing:border-box}\
 body{margin:0 auto;max-width:78rem;padding:1.5rem 1rem 3rem;background:var(--ground);color:var(--ink);font:1rem/1.5 system-ui,sans-serif}\
 h1{font-size:1.5rem;margin:0;overflow-wrap:anywhere}h2{font-size:1.1rem;margin:0 0 .4rem}\
-p{margin:.25rem 0 .75rem}.quiet{color:var(--quiet)}\
+p{margin:.25rem 0 .75rem;overflow-wrap:anywhere}.quiet{color:var(--quiet)}\
 main{display:grid;gap:1rem;grid-template-columns:repeat(auto-fit,minmax(min(100%,34rem),1fr));align-items:start;margin-top:1rem}\
 section{background:var(--panel);border:1px solid var(--line);border-radius:.5rem;padding:1rem;min-width:0;overflow-x:auto}\
 img{max-width:100%;height:auto;image-rendering:pixelated;border-radius:.25rem;vertical-align:top}\
