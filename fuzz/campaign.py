@@ -6,7 +6,7 @@
     python3 fuzz/campaign.py --table                                 # all of fuzz/campaign.jsonl, as a table
 
 Inputs that reach something new are kept in fuzz/corpus, so that it goes on where it stopped. What ran for a minute or longer is a line
-of fuzz/campaign.jsonl, which is committed; minutes are of a core. An input has up to 64 KiB, and whatever asks for more than 512 MiB at
+of fuzz/campaign.jsonl, which is committed: `minutes` by the clock, `core_minutes` of a core. An input has up to 64 KiB, and whatever asks for more than 512 MiB at
 once is a finding. Needs cargo-fuzz with a nightly toolchain, and for coverage LLVM's llvm-profdata and llvm-cov of that toolchain's
 version. Exit status 1 after a finding.
 """

@@ -2,6 +2,7 @@
 //! [`error`](crate::error).
 
 use std::fs::read_to_string;
+use std::path::Path;
 
 use crate::error::Error;
 
@@ -50,15 +51,69 @@ pub fn available_bytes() -> Option<u64> {
     let text = read_to_string("/proc/meminfo").ok()?;
     let kib = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?.trim().strip_suffix(" kB")?;
     let of_all = 1_024 * kib.trim().parse::<u64>().ok()?;
-    // The limits of a container.
-    let limits = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
-    let limit = limits.iter().filter_map(|path| read_to_string(path).ok()?.trim().parse().ok()).min();
-    Some(limit.map_or(of_all, |limit: u64| limit.min(of_all)))
+    // The limits of a container, and of whatever it is in.
+    let groups = read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let folders = groups.lines().filter_map(|line| {
+        let (kind, path) = line.split_once(':')?.1.split_once(':')?;
+        match kind {
+            "" => Some(("/sys/fs/cgroup", path)),
+            "memory" => Some(("/sys/fs/cgroup/memory", path)),
+            _ => None,
+        }
+    });
+    let left = folders.flat_map(|(root, path)| {
+        Path::new(path.trim_start_matches('/'))
+            .ancestors()
+            .filter_map(|path| left_of(&Path::new(root).join(path)))
+    });
+    Some(left.fold(of_all, u64::min))
+}
+
+/// What a control group has left of its limit, if it has one, in either version of Linux's control groups: pages of files that were
+/// read are in use only until someone wants their place.
+fn left_of(group: &Path) -> Option<u64> {
+    let number = |name| read_to_string(group.join(name)).ok()?.trim().parse::<u64>().ok();
+    let (limit, used, files) = match number("memory.max").zip(number("memory.current")) {
+        Some((limit, used)) => (limit, used, ["active_file ", "inactive_file "]),
+        None => (
+            number("memory.limit_in_bytes")?,
+            number("memory.usage_in_bytes")?,
+            ["total_active_file ", "total_inactive_file "],
+        ),
+    };
+    let stat = read_to_string(group.join("memory.stat")).unwrap_or_default();
+    let of = |line: &str| files.iter().find_map(|name| line.strip_prefix(name)?.parse::<u64>().ok());
+    let files: u64 = stat.lines().filter_map(of).fold(0, u64::saturating_add);
+    Some(limit.saturating_sub(used.saturating_sub(files)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_container_has_what_its_limit_leaves() {
+        let write = |folder: &Path, files: [(&str, &str); 3]| {
+            for (name, text) in files {
+                std::fs::write(folder.join(name), text).unwrap();
+            }
+        };
+        let (dir, stat) =
+            (tempfile::tempdir().unwrap(), "anon 500\nactive_file 30\ninactive_file 70\nfile 4000\n");
+        assert_eq!(left_of(dir.path()), None);
+        write(dir.path(), [("memory.max", "max\n"), ("memory.current", "600\n"), ("memory.stat", stat)]);
+        assert_eq!(left_of(dir.path()), None);
+        write(dir.path(), [("memory.max", "1000\n"), ("memory.current", "600\n"), ("memory.stat", stat)]);
+        assert_eq!(left_of(dir.path()), Some(500));
+        write(dir.path(), [("memory.max", "400\n"), ("memory.current", "600\n"), ("memory.stat", stat)]);
+        assert_eq!(left_of(dir.path()), Some(0));
+
+        let (dir, stat) =
+            (tempfile::tempdir().unwrap(), "active_file 1\ntotal_active_file 30\ntotal_inactive_file 70\n");
+        let names = ["memory.limit_in_bytes", "memory.usage_in_bytes", "memory.stat"];
+        write(dir.path(), [(names[0], "1000\n"), (names[1], "600\n"), (names[2], stat)]);
+        assert_eq!(left_of(dir.path()), Some(500));
+    }
 
     #[test]
     fn what_nobody_has_is_refused() {

@@ -1,6 +1,6 @@
 /* duel: trains the MLP GAN of MNIST on a CPU, with the same bits from a seed everywhere.
  *
- * Every function returns a duel_code; when that is not DUEL_OK, duel_message() says what was wrong and what was
+ * Every function that can fail returns a duel_code; when that is not DUEL_OK, duel_message() says what was wrong and what was
  * expected. Null where something is needed, a size that is not right, a handle that another call is using and a handle
  * whose run has failed are such codes. Nothing here prints, exits, reads the environment or sets a global; no
  * panic and no exception of the library's crosses this interface.

@@ -9,6 +9,7 @@ use duel::export::grid::canvas;
 use duel::export::png;
 use duel::export::safetensors::Checkpoint;
 use duel::files::write_whole;
+use duel::run::folder::Writer;
 use duel::run::{Folder, Observer, Training};
 use duel::{Dataset, Error, Rayon};
 
@@ -34,7 +35,7 @@ pub struct Evaluate {
     /// Take the parameters themselves where there is an average of them
     #[arg(long)]
     raw: bool,
-    /// Put real images that were held out in the samples' place: what can be reached
+    /// Put real images that were held out in the samples' place: what can be reached (needs images for tests beside the data)
     #[arg(long)]
     real: bool,
     /// A new file NAME.png: the samples that are closest to a training image, each beside that image
@@ -65,20 +66,13 @@ impl Evaluate {
         if let Some(path) = &self.pairs {
             write_pairs(path, &material.sets(), &evaluation.report)?;
         }
-        if self.what.is_dir() && !self.real {
-            write(&Folder::new(&self.what), &evaluation)?;
-        }
-        if self.json {
-            return print(&text(&evaluation));
-        }
-        print(&described(
-            &evaluation,
-            &if self.real {
-                "real images that were held out".to_string()
-            } else {
-                format!("samples of {name}")
-            },
-        ))
+        let kept = if self.what.is_dir() && !self.real { keep(&self.what, &evaluation) } else { Ok(()) };
+        let real = "real images that were held out".to_string();
+        let shown = match self.json {
+            true => text(&evaluation),
+            false => described(&evaluation, &if self.real { real } else { format!("samples of {name}") }),
+        };
+        print(&shown).and(kept)
     }
 }
 
@@ -127,6 +121,17 @@ pub fn at_the_end(
 
 fn text(evaluation: &Evaluation) -> String {
     serde_json::to_string_pretty(evaluation).expect("plain values") + "\n"
+}
+
+/// Writes the figures into a run's folder, unless a process trains there.
+fn keep(run: &Path, evaluation: &Evaluation) -> Result<(), Error> {
+    match Writer::open(run) {
+        Err(Error::Usage { problem, .. }) => {
+            note!("evaluation.json is not written: {problem}");
+            Ok(())
+        }
+        writer => write(&writer?.folder, evaluation),
+    }
 }
 
 fn write(folder: &Folder, evaluation: &Evaluation) -> Result<(), Error> {

@@ -26,6 +26,8 @@ pub struct Inspect {
 impl Inspect {
     /// Prints what it is.
     pub fn run(self) -> Result<(), Error> {
+        self.replay.machine.isa()?;
+        self.replay.machine.threads()?;
         let text = if self.what.is_dir() {
             describe_run(&Folder::new(&self.what))?
         } else {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use duel::export::safetensors::Checkpoint;
 use duel::run::recorded::Named;
-use duel::{Config, Dataset, Error, Isa, Rayon, Serial};
+use duel::{Config, Dataset, Error, Rayon, Serial};
 
 use super::machine::Machine;
 use super::terminal::Progress;
@@ -36,8 +36,10 @@ impl Replay {
     /// The state that `argument` names, and its name for people.
     pub fn state(&self, argument: &Path) -> Result<(String, Checkpoint), Error> {
         let (named, progress) = (Named::parse(argument), Progress::of("steps recomputed"));
-        let Named::Step(..) = named else { return named.state(None, Isa::best(), &Serial, &progress) };
-        let (isa, pool) = (self.machine.isa()?, self.machine.pool()?);
+        // What is wrong in a flag or a variable is wrong where nothing is computed, too.
+        let (isa, _) = (self.machine.isa()?, self.machine.threads()?);
+        let Named::Step(..) = named else { return named.state(None, isa, &Serial, &progress) };
+        let pool = self.machine.pool()?;
         pool.install(|| named.state(self.data.as_deref(), isa, &Rayon, &progress))
     }
 }

@@ -93,13 +93,13 @@ impl Sweep {
     }
 
     fn run_all(self) -> Result<u8, Error> {
-        let signals = Signals::listen()?;
         let isa = self.machine.isa()?;
         let threads = self.machine.threads()?.unwrap_or_else(machine::cores);
         if self.jobs.is_some_and(|jobs| !(1..=MOST_JOBS).contains(&jobs)) {
             return Err(Error::usage("--jobs", format!("expected 1 to {MOST_JOBS}")));
         }
         let shared = self.settings.or(self.preset.as_deref(), self.config.as_deref())?;
+        let signals = Signals::listen()?;
         // What is wrong in a file is said with its line.
         Plan::new(&shared)?;
         let members = sweep::members(self.seeds, &self.set, &shared).map_err(flag)?;
@@ -303,13 +303,17 @@ impl All<'_> {
         if is_over(self.out, member) {
             return Ok(());
         }
-        if folder.is_held() == Some(true) {
-            self.progress.note(&format!("{}: another process trains it", member.run));
-            return Ok(());
-        }
-        let mut training = match folder.config().exists() {
-            true => Training::resume(Unfinished::open(&path, self.progress)?, plan, data)?,
-            false => Training::create(Some(&path), plan, data)?,
+        let begun = match folder.config().exists() {
+            true => Unfinished::open(&path, self.progress).and_then(|old| Training::resume(old, plan, data)),
+            false => Training::create(Some(&path), plan, data),
+        };
+        let mut training = match begun {
+            Err(Error::Usage { .. }) if is_over(self.out, member) => return Ok(()),
+            Err(Error::Usage { .. }) if folder.is_held() == Some(true) => {
+                self.progress.note(&format!("{}: another process trains it", member.run));
+                return Ok(());
+            }
+            begun => begun?,
         };
         if !training.is_guarded() {
             let problem =

@@ -62,11 +62,11 @@ struct Asked<'a> {
 impl Train {
     /// Trains, and returns the exit code: 0, or that of the signal that stopped it.
     pub fn run(self) -> Result<u8, Error> {
-        // From the start: a signal that comes while the data are read stops the run after its first step.
-        let signals = Signals::listen()?;
         let isa = self.machine.isa()?;
         self.machine.threads()?;
         let settings = self.settings.or(self.preset.as_deref(), self.config.as_deref())?;
+        // From here: a signal that comes while the data are read stops the run after its first step.
+        let signals = Signals::listen()?;
         let plan = Plan::new(&settings)?;
         let Some(resume) = self.resume else {
             let data = match settings.source("data") {

@@ -266,18 +266,17 @@ impl Product<'_> {
             let mut i = 0;
             while i < m {
                 ahead.prefetch(v, i / 6, m.div_ceil(6));
-                // SAFETY: `check` found A to be m × k and B to be k × n; i < m, j < n and done + count ≤ k.
-                let terms = unsafe {
-                    Terms {
-                        count,
-                        a: a.add(i * a_row + done * a_term),
-                        a_row,
-                        a_term,
-                        b: self.right.as_ptr().add(done * self.right.stride() + j),
-                        b_term: self.right.stride(),
-                    }
+                // `check` found A to be m × k and B to be k × n; i < m, j < n and done + count ≤ k. Without terms, where k is 0,
+                // these may lie beyond what there is, and nothing is read.
+                let terms = Terms {
+                    count,
+                    a: a.wrapping_add(i * a_row + done * a_term),
+                    a_row,
+                    a_term,
+                    b: self.right.as_ptr().wrapping_add(done * self.right.stride() + j),
+                    b_term: self.right.stride(),
                 };
-                // SAFETY: each arm takes as many rows as are left at least.
+                // SAFETY: the terms are valid, and each arm takes as many rows as are left at least.
                 i += unsafe {
                     match m - i {
                         1 => self.tile::<V, 1, NV, PART>(v, i, j, terms, first, last),
@@ -420,7 +419,8 @@ impl Product<'_> {
             if !(span.first && self.start == Start::Zero) {
                 acc = load_tile::<V, MR, NV, PART>(v, c, stride, part);
             }
-            let b = self.right.as_ptr().add(j);
+            // Where k is 0, beyond what there is.
+            let b = self.right.as_ptr().wrapping_add(j);
             while t < index.len().min(value.len()) && (index[t] as usize) < span.end {
                 let b = b.add(index[t] as usize * self.right.stride());
                 for q in 0..NV {

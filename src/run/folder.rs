@@ -4,6 +4,7 @@
 use std::fs::{self, File, TryLockError};
 use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::Observer;
 use super::log;
@@ -110,7 +111,8 @@ impl Folder {
         Ok(())
     }
 
-    /// Whether a process writes there now; none where the file system has no locks.
+    /// Whether a process writes there now; none where the file system has no locks. (Asking takes the lock for an instant: who is
+    /// refused it has to try again.)
     pub fn is_held(&self) -> Option<bool> {
         let lock = regular(&self.lock()).and_then(|()| File::open(self.lock()));
         let Ok(lock) = lock else { return Some(false) };
@@ -366,9 +368,13 @@ impl Writer {
             .write(true)
             .open(&path)
             .map_err(failed)?;
+        let mut asked = 0;
         let locked = loop {
+            asked += 1;
             match lock.try_lock() {
                 Err(TryLockError::Error(error)) if error.kind() == ErrorKind::Interrupted => {}
+                // Perhaps only someone who asks whether it is held.
+                Err(TryLockError::WouldBlock) if asked < 10 => std::thread::sleep(Duration::from_millis(5)),
                 locked => break locked,
             }
         };
