@@ -106,10 +106,16 @@ impl Error {
 /// Bytes of an error's text, about: a file may have one name or number of many millions.
 const LONGEST: usize = 10_000;
 
-/// Whether a character is none to be seen: what a terminal may obey, and what turns the text around it.
+/// Whether a character is none to be seen: what a terminal may obey, what ends a line, and what turns the text around it.
 pub fn is_hidden(c: char) -> bool {
     c.is_control()
-        || matches!(c, '\u{61C}' | '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
+        || matches!(c, '\u{61C}' | '\u{200E}' | '\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
+}
+
+/// A text as an error shows it.
+#[cfg(feature = "std")]
+pub fn one_line(text: String) -> String {
+    Error::mismatch(text).to_string()
 }
 
 /// Writes on one line whatever a file or its name says: hidden characters are U+FFFD, and what is longer than so many bytes is cut.

@@ -53,6 +53,15 @@ pub fn local(path: &Path) -> std::io::Result<()> {
     }
 }
 
+/// Whether what is written to a file would be in another one, too: it is a link, or has other names, by hard links.
+pub fn has_other_names(path: &Path) -> bool {
+    #[cfg(unix)]
+    let names = fs::metadata(path).map_or(1, |about| std::os::unix::fs::MetadataExt::nlink(&about));
+    #[cfg(not(unix))]
+    let names = 1;
+    path.is_symlink() || names > 1
+}
+
 /// What is in a folder, by whole paths. (The standard library panics where a folder cannot be closed, as on a network that is
 /// gone.)
 ///
@@ -79,8 +88,8 @@ pub fn list(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
     fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.path())).collect()
 }
 
-/// What the names of unfinished files end in.
-const UNFINISHED: &str = "duel";
+/// What the names of unfinished files begin and end with.
+const UNFINISHED: (&str, &str) = ("unfinished-", ".duel");
 
 /// Writes a whole file or none: `fill` writes to a temporary name in the same folder, which is then renamed; the bytes
 /// and, where the file system can do that, the name are on the disk when this returns.
@@ -125,12 +134,12 @@ fn near(folder: &Path, name: &OsStr) -> std::io::Result<(PathBuf, Option<File>)>
     Ok((folder.to_path_buf(), None))
 }
 
-/// A new file under a name that no other process or thread writes to, and that is no longer than that of any file of a run:
-/// a name that fits does not fail for the sake of a temporary one.
+/// A new file under a name that no other process or thread writes to.
 fn unfinished(folder: &Path) -> std::io::Result<(PathBuf, File)> {
     for n in 0u64.. {
         let more = if n == 0 { String::new() } else { format!("-{n}") };
-        let part = folder.join(format!("{:x}{more}.{UNFINISHED}", std::process::id()));
+        let (begin, end) = UNFINISHED;
+        let part = folder.join(format!("{begin}{:x}{more}{end}", std::process::id()));
         match File::create_new(&part) {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
             file => return file.map(|file| (part, file)),
@@ -141,11 +150,10 @@ fn unfinished(folder: &Path) -> std::io::Result<(PathBuf, File)> {
 
 /// Whether a file's name is that of an unfinished one.
 pub fn is_unfinished(path: &Path) -> bool {
-    let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
-    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    path.extension().is_some_and(|extension| extension == UNFINISHED)
-        && !stem.is_empty()
-        && stem.splitn(2, '-').all(digits)
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let number = name.strip_prefix(UNFINISHED.0).and_then(|name| name.strip_suffix(UNFINISHED.1));
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    number.is_some_and(|number| number.splitn(2, '-').all(digits))
 }
 
 /// The folder that `path` is in.
@@ -209,8 +217,16 @@ mod tests {
 
     #[test]
     fn only_what_this_program_has_left_is_unfinished() {
-        assert!(["1f.duel", "a/3-12.duel"].iter().all(|name| is_unfinished(Path::new(name))));
-        let others = ["duel", ".duel", "photo.duel", "12.png", "1f", "1f.part", "12.duel.png", "1-.x.duel"];
+        let own = ["unfinished-1f.duel", "a/unfinished-3-12.duel"];
+        assert!(own.iter().all(|name| is_unfinished(Path::new(name))));
+        let others = [
+            "duel",
+            "1f.duel",
+            "unfinished-.duel",
+            "unfinished-photo.duel",
+            "unfinished-12.png",
+            "unfinished-1-.duel",
+        ];
         assert!(!others.iter().any(|name| is_unfinished(Path::new(name))));
     }
 }

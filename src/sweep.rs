@@ -2,13 +2,15 @@
 //! one of them; and what they have come to. Uses the public face of [`run`](crate::run) and [`evaluate`](crate::evaluate).
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
+use serde::de::{Error as _, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::digest::Digest;
-use crate::error::Error;
+use crate::error::{Error, is_hidden};
 use crate::evaluate::Evaluation;
 use crate::files::{self, write_whole};
 use crate::run::log::{self, Entry};
@@ -16,6 +18,8 @@ use crate::run::{Folder, Plan, Settings, Status};
 
 /// The name of the file.
 pub const PLAN: &str = "plan.jsonl";
+/// The name of the table of what its runs have come to.
+pub const SUMMARY: &str = "summary.csv";
 /// Bytes of the name of a run's folder, at most, on any file system.
 const LONGEST_NAME: usize = 255;
 /// Runs of a sweep, at most.
@@ -28,7 +32,31 @@ pub struct Member {
     /// The name of its folder, of what it does not share with the others.
     pub run: String,
     /// Its settings, as far as they are given.
+    #[serde(deserialize_with = "each_once")]
     pub settings: BTreeMap<String, String>,
+}
+
+/// Settings of which none is given twice.
+fn each_once<'de, D: Deserializer<'de>>(text: D) -> Result<BTreeMap<String, String>, D::Error> {
+    struct Each;
+    impl<'de> Visitor<'de> for Each {
+        type Value = BTreeMap<String, String>;
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("settings by name, as text")
+        }
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut settings = BTreeMap::new();
+            while let Some((name, text)) = map.next_entry::<String, String>()? {
+                if let Some(before) = settings.insert(name, text) {
+                    return Err(A::Error::custom(format_args!(
+                        "a setting is given twice, first as {before:?}"
+                    )));
+                }
+            }
+            Ok(settings)
+        }
+    }
+    text.deserialize_map(Each)
 }
 
 impl Member {
@@ -158,6 +186,9 @@ pub fn read_plan(path: &Path) -> Result<Vec<Member>, Error> {
                 member.run
             )));
         }
+        if [PLAN, SUMMARY].contains(&&member.run[..]) {
+            return Err(bad(format!("run is {}, which is a file of the sweep's", member.run)));
+        }
         if members.len() == MOST {
             return Err(bad(format!("expected {MOST} runs or fewer")));
         }
@@ -166,6 +197,9 @@ pub fn read_plan(path: &Path) -> Result<Vec<Member>, Error> {
         }
         member.plan().map_err(|error| bad(error.to_string()))?;
         members.push(member);
+    }
+    if members.is_empty() {
+        return Err(Error::input(path.display().to_string(), "has no runs"));
     }
     Ok(members)
 }
@@ -206,8 +240,7 @@ impl Outcome {
             let problem = "its settings are not those of the sweep's plan";
             return Err(Error::input(folder.config().display().to_string(), problem));
         }
-        let evaluation = files::read(&folder.evaluation()).ok();
-        let evaluation: Option<Evaluation> = evaluation.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let evaluation = Evaluation::read(&folder.evaluation())?;
         let steps = manifest.as_ref().map_or(0, |run| run.steps_done);
         Ok(Outcome {
             member: member.clone(),
@@ -240,7 +273,7 @@ impl Outcome {
 }
 
 /// The names of the settings that the runs of a plan differ in.
-pub fn varied(members: &[Member]) -> Vec<&str> {
+pub fn varied<'a>(members: &[&'a Member]) -> Vec<&'a str> {
     let names: BTreeSet<&String> = members.iter().flat_map(|member| member.settings.keys()).collect();
     let differs = |name: &&String| members.iter().any(|member| member.value(name) != members[0].value(name));
     names.into_iter().filter(differs).map(|name| &name[..]).collect()
@@ -248,8 +281,7 @@ pub fn varied(members: &[Member]) -> Vec<&str> {
 
 /// A table of all runs, as CSV.
 pub fn summary(outcomes: &[Outcome]) -> String {
-    let members: Vec<Member> = outcomes.iter().map(|outcome| outcome.member.clone()).collect();
-    let names = varied(&members);
+    let names = varied(&outcomes.iter().map(|outcome| &outcome.member).collect::<Vec<_>>());
     let figures = outcomes.first().map(Outcome::figures).unwrap_or_default();
     let head = ["run"].into_iter().chain(names.iter().copied()).chain(["status", "steps"]);
     let head = head.chain(figures.iter().map(|(name, _)| *name)).chain(["digest"]);
@@ -270,13 +302,13 @@ pub fn summary(outcomes: &[Outcome]) -> String {
     text
 }
 
-/// A field of a CSV file.
+/// A field of a CSV file: nothing that a terminal obeys, and nothing that a spreadsheet takes for a formula.
 fn field(text: &str) -> String {
-    if text.contains([',', '"', '\n', '\r']) {
-        format!("\"{}\"", text.replace('"', "\"\""))
-    } else {
-        text.to_string()
+    let mut text = text.replace(is_hidden, "\u{FFFD}");
+    if text.starts_with(['=', '+', '-', '@']) && text.parse::<f64>().is_err() {
+        text.insert(0, '\'');
     }
+    if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
 }
 
 /// The runs that differ in nothing but their seed.
@@ -292,7 +324,7 @@ pub struct Group {
 
 /// The groups of a sweep, in the order of its plan.
 pub fn groups(outcomes: &[Outcome]) -> Vec<Group> {
-    let members: Vec<Member> = outcomes.iter().map(|outcome| outcome.member.clone()).collect();
+    let members: Vec<&Member> = outcomes.iter().map(|outcome| &outcome.member).collect();
     let names: Vec<&str> = varied(&members).into_iter().filter(|name| *name != "seed").collect();
     let mut order: Vec<Vec<&str>> = Vec::new();
     let mut of: HashMap<Vec<&str>, Vec<&Outcome>> = HashMap::new();
@@ -349,7 +381,7 @@ mod tests {
         ];
         assert_eq!(names, expected);
         assert_eq!((all[1].plan().unwrap().config.seed, all[1].plan().unwrap().schedule.steps), (4, 10));
-        assert_eq!(varied(&all), ["learning-rate", "seed"]);
+        assert_eq!(varied(&all.iter().collect::<Vec<_>>()), ["learning-rate", "seed"]);
         let folder = tempfile::tempdir().unwrap();
         let path = write_plan(folder.path(), &all).unwrap();
         assert_eq!(read_plan(&path).unwrap(), all);
@@ -413,9 +445,10 @@ mod tests {
         let (a, b) = (member("a,", &[("seed", "1"), ("pack", "2")]), member("b", &[("seed", "2")]));
         for members in [[&a, &b], [&b, &a]] {
             let outcomes = members.map(|member| outcome(member.clone()));
-            assert_eq!(varied(&members.map(Member::clone)), ["pack", "seed"]);
+            assert_eq!(varied(&members), ["pack", "seed"]);
             assert_eq!(groups(&outcomes).iter().map(|group| group.runs).collect::<Vec<_>>(), [1, 1]);
             assert!(summary(&outcomes).contains("\"a,\",2,1,done,0,"), "{}", summary(&outcomes));
+            assert_eq!(["-1e-4", "=1", "@", "a\u{1b}"].map(field), ["-1e-4", "'=1", "'@", "a\u{FFFD}"]);
         }
     }
 

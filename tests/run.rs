@@ -6,6 +6,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use duel::config::MAX_STEPS;
+use duel::evaluate::{Beside, Material, Wanted, trained_on};
 use duel::export::safetensors::Checkpoint;
 use duel::run::diff::{Finding, runs};
 use duel::run::log::{Row, read};
@@ -234,4 +235,30 @@ fn a_checkpoint_of_a_step_that_the_run_never_came_to_takes_no_time() {
     let run = Recorded::open(folder.path()).unwrap();
     let audit = Audit::new(&run, run.data(None).unwrap(), &()).unwrap();
     assert_eq!(audit.check(None, Isa::best(), 1).unwrap_err().exit_code(), 7);
+}
+
+/// Signed by itself: who made it is not known.
+#[test]
+fn a_state_of_images_of_another_size_than_the_datas_is_refused_beside_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let (dir, data) = (dir.path(), data(dir.path()));
+    let images = data.images();
+    let forged = |height, width| {
+        let pixels = vec![7; images.count() * height * width];
+        let others = Dataset::from_pixels(pixels, (height, width), None).unwrap();
+        let out = dir.join(format!("{height}x{width}"));
+        Training::create(Some(&out), plan(dir), &others).unwrap().run(&Serial, &mut ()).unwrap();
+        let (_, made) = Folder::new(out).newest_checkpoint(u64::MAX, &()).unwrap().unwrap();
+        Checkpoint { data_digest: data.digest(), ..made }
+    };
+    trained_on(&forged(images.height(), images.width()), &data).unwrap();
+    for (height, width) in
+        [(1, 1), (images.width() + 1, images.height()), (1, images.height() * images.width())]
+    {
+        let forged = forged(height, width);
+        assert_eq!(trained_on(&forged, &data).unwrap_err().exit_code(), 3);
+        let wanted = Wanted { seed: 1, raw: false, real: false };
+        let made = Material::new(&forged, &data, Beside::read(&data).unwrap(), wanted, Isa::best(), &Serial);
+        assert_eq!(made.unwrap_err().exit_code(), 3);
+    }
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory};
 use clap_complete::Shell;
 use duel::Error;
+use duel::files::write_whole;
 
 use super::Cli;
 use super::terminal::print;
@@ -36,8 +37,13 @@ pub struct Man {
 impl Man {
     /// Writes the pages.
     pub fn run(self) -> Result<(), Error> {
-        std::fs::create_dir_all(&self.out)
-            .and_then(|()| clap_mangen::generate_to(Cli::command(), &self.out))
-            .map_err(|error| Error::io(&self.out, error))
+        std::fs::create_dir_all(&self.out).map_err(|error| Error::io(&self.out, error))?;
+        let mut program = Cli::command().disable_help_subcommand(true);
+        program.build();
+        for command in program.get_subcommands().chain([&program]) {
+            let page = clap_mangen::Man::new(command.clone());
+            write_whole(&self.out.join(page.get_filename()), |mut file| page.render(&mut file))?;
+        }
+        Ok(())
     }
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use duel::evaluate::Evaluation;
 use duel::export::safetensors::Checkpoint;
-use duel::run::{Folder, Status, log};
+use duel::run::{Folder, Recorded, Status, log};
 use duel::{Error, Tensor};
 
 use super::replay::Replay;
@@ -40,7 +40,7 @@ impl Inspect {
 fn describe_run(folder: &Folder) -> Result<String, Error> {
     let mut text = String::new();
     let found = folder.checkpoints()?;
-    if let Some(manifest) = folder.read_manifest().ok().flatten() {
+    if let Some(manifest) = passed_over(folder.read_manifest()) {
         let run = &manifest.run;
         let status = match (run.status, folder.is_held()) {
             (Status::Running, Some(false)) => "not ended, its process is gone",
@@ -80,9 +80,7 @@ fn describe_run(folder: &Folder) -> Result<String, Error> {
     if let Some(last) = last {
         line(&mut text, "last logged", &last.text());
     }
-    if let Ok(text_of) = duel::files::read(&folder.evaluation())
-        && let Ok(Evaluation { step, report, .. }) = serde_json::from_slice(&text_of)
-    {
+    if let Some(Evaluation { step, report, .. }) = passed_over(Evaluation::read(&folder.evaluation())) {
         let parzen = report.parzen;
         let figures = format!(
             "step {}: Parzen {:.1} ± {:.1} nats, precision {:.3}, recall {:.3}, coverage {:.3}",
@@ -96,10 +94,23 @@ fn describe_run(folder: &Folder) -> Result<String, Error> {
         line(&mut text, "evaluated", &figures);
     }
     if let Some((path, checkpoint)) = folder.newest_checkpoint(u64::MAX, &Progress::of("steps recomputed"))? {
+        if folder.config().exists()
+            && let Err(error) = Recorded::open(folder.path()).and_then(|run| run.is_of(&checkpoint))
+        {
+            note!("The newest checkpoint is not this run's: {error}");
+        }
         line(&mut text, "newest good", &path.display().to_string());
         text += &describe(&checkpoint);
     }
     Ok(text)
+}
+
+/// What was read; nothing, and a note, if it is not good.
+fn passed_over<T>(read: Result<Option<T>, Error>) -> Option<T> {
+    read.unwrap_or_else(|error| {
+        note!("passed over: {error}");
+        None
+    })
 }
 
 fn describe(checkpoint: &Checkpoint) -> String {

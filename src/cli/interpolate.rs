@@ -71,6 +71,10 @@ impl Interpolate {
         for (flag, path) in [("--out", &self.out), ("--film", &self.film)] {
             path.as_ref().map_or(Ok(()), |path| new_file(flag, path, &["png"]))?;
         }
+        let whole = |path: &PathBuf| std::path::absolute(path).ok();
+        if self.film.is_some() && self.film.as_ref().map(whole) == self.out.as_ref().map(whole) {
+            return Err(Error::usage("--film", "expected another file than --out"));
+        }
         for (flag, value, range) in [
             ("--frames", self.frames, 2..=1_000),
             ("--fps", self.fps.into(), 1..=1_000),

@@ -33,6 +33,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use duel::error::one_line;
 
 /// Trains the MLP GAN on MNIST on a CPU, with the same bits from a seed everywhere.
 #[derive(Debug, Parser)]
@@ -92,7 +93,8 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             let text = lines.join("\n");
             let paragraphs =
                 text.split("\n\n").map(|text| text.split_whitespace().collect::<Vec<_>>().join(" "));
-            note!("{}", paragraphs.filter(|text| !text.is_empty()).collect::<Vec<_>>().join("; "));
+            let text = paragraphs.filter(|text| !text.is_empty()).collect::<Vec<_>>().join("; ");
+            note!("{}", one_line(text));
             return ExitCode::from(2);
         }
         Err(help) => {

@@ -73,6 +73,9 @@ impl Sample {
         if self.out.exists() {
             return Err(Error::usage("--out", format!("{} exists, expected a new file", self.out.display())));
         }
+        if self.count == Some(0) {
+            return Err(Error::usage("--count", "expected 1 or more"));
+        }
         let (isa, pool) = (self.replay.machine.isa()?, self.replay.machine.pool()?);
         let (state, checkpoint) = self.replay.state(&self.from)?;
         let classes = checkpoint.classes;

@@ -348,7 +348,7 @@ impl Host for Listener<'_> {
 fn collect(out: &Path, members: &[Member]) -> Result<(), Error> {
     let outcomes =
         members.iter().map(|member| Outcome::read(out, member)).collect::<Result<Vec<_>, Error>>()?;
-    let path = out.join("summary.csv");
+    let path = out.join(sweep::SUMMARY);
     write_whole(&path, |file| file.write_all(sweep::summary(&outcomes).as_bytes()))?;
     let mut text = String::new();
     for outcome in &outcomes {

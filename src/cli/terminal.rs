@@ -23,7 +23,7 @@ pub fn plain(line: &str) -> String {
 pub fn print(text: &str) -> Result<(), Error> {
     let mut stdout = std::io::stdout().lock();
     stdout
-        .write_all(text.split('\n').map(plain).collect::<Vec<_>>().join("\n").as_bytes())
+        .write_all(text.replace(|c: char| is_hidden(c) && c != '\t' && c != '\n', "\u{FFFD}").as_bytes())
         .and_then(|()| stdout.flush())
         .map_err(|error| Error::io("stdout", error))
 }

@@ -71,7 +71,9 @@ impl Dataset {
             return Err(failed(ErrorKind::IsADirectory.into()));
         }
         let length = about.is_file().then_some(about.len());
-        let data = Self::from_reader(BufReader::with_capacity(1 << 16, file), length, path)?;
+        // As many bytes as it says that it has: a file of the system's that says nothing of its length may be waited for.
+        let bytes = BufReader::with_capacity(1 << 16, file.take(length.unwrap_or(u64::MAX)));
+        let data = Self::from_reader(bytes, length, path)?;
         // Of the folder, because a link to a file may have its labels beside it.
         let folder = files::parent(path).canonicalize().ok();
         let path = folder.and_then(|folder| Some(folder.join(path.file_name()?)));

@@ -12,4 +12,4 @@ pub mod report;
 pub mod state;
 
 pub use report::{CLOSEST, Report, Sets, evaluate};
-pub use state::{Beside, Evaluation, Material, Wanted};
+pub use state::{Beside, Evaluation, Material, Wanted, trained_on};

@@ -3,10 +3,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::report::{FOR_WIDTH, Report, Sets, evaluate};
+use std::io::ErrorKind;
+use std::path::Path;
+
+use super::report::{CLOSEST, FOR_WIDTH, Report, Sets, evaluate};
 use crate::data::labels::Labels;
 use crate::error::Error;
 use crate::export::safetensors::Checkpoint;
+use crate::files;
 use crate::kernels::Isa;
 use crate::memory;
 use crate::parallel::Team;
@@ -15,6 +19,8 @@ use crate::{Dataset, Images};
 
 /// Samples that are made.
 const SAMPLES: usize = 10_000;
+/// Classes that labels can tell apart.
+const MOST_CLASSES: usize = 256;
 /// Real images that they are compared with, at most.
 const REAL: usize = 10_000;
 
@@ -41,6 +47,49 @@ pub struct Evaluation {
     pub averaged: bool,
     /// Their figures.
     pub report: Report,
+}
+
+impl Evaluation {
+    /// Reads what a run's folder keeps; none if there is none.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; [`Error::Input`] if it is malformed, or not as it was written.
+    pub fn read(path: &Path) -> Result<Option<Evaluation>, Error> {
+        let bytes = match files::read(path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            bytes => bytes.map_err(|error| Error::io(path, error))?,
+        };
+        let bad = |problem: String| Error::input(path.display().to_string(), problem);
+        let evaluation: Evaluation =
+            serde_json::from_slice(&bytes).map_err(|error| bad(format!("malformed: {error}")))?;
+        let report = &evaluation.report;
+        if report.classes.as_ref().is_some_and(|classes| classes.len() > MOST_CLASSES)
+            || report.copies.closest.len() > CLOSEST
+        {
+            return Err(bad(format!("expected up to {MOST_CLASSES} classes and {CLOSEST} closest samples")));
+        }
+        if report.digest != Some(report.digest_of_figures()) {
+            return Err(bad("its digest is not that of its figures".to_string()));
+        }
+        Ok(Some(evaluation))
+    }
+}
+
+/// Refuses data that a state was not trained on: others, or of other sizes than it says itself.
+///
+/// # Errors
+/// [`Error::Input`].
+pub fn trained_on(checkpoint: &Checkpoint, data: &Dataset) -> Result<(), Error> {
+    let images = data.images();
+    let shape = (images.height(), images.width(), images.classes());
+    let problem = if data.digest() != checkpoint.data_digest {
+        "not the data that the state was trained on: their digest is another one"
+    } else if shape != (checkpoint.height, checkpoint.width, checkpoint.classes) {
+        "not the data that the state was trained on: it is of images of another size, or of other classes"
+    } else {
+        return Ok(());
+    };
+    Err(Error::input(data.path().display().to_string(), problem))
 }
 
 /// What lies beside a data set.
@@ -122,9 +171,7 @@ impl<'a> Material<'a> {
         team: &impl Team,
     ) -> Result<Material<'a>, Error> {
         let bad = |problem: &str| Err(Error::input(data.path().display().to_string(), problem.to_string()));
-        if data.digest() != checkpoint.data_digest {
-            return bad("not the data that the state was trained on: their digest is another one");
-        }
+        trained_on(checkpoint, data)?;
         if wanted.real && beside.test.is_none() {
             return bad("has no images for tests beside it, to compare real ones with");
         }

@@ -2,7 +2,7 @@
 //! [`export`](crate::export).
 
 use std::fs::{self, File, TryLockError};
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::export::grid::Canvas;
 use crate::export::png;
 use crate::export::safetensors::Checkpoint;
-use crate::files::{is_unfinished, list, parent, read, regular, sync_folder, write_whole};
+use crate::files::{has_other_names, is_unfinished, list, parent, read, regular, sync_folder, write_whole};
 
 /// The folder of a run, to be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,10 +102,11 @@ impl Folder {
         let whole = |path: &Path| path.canonicalize().map_err(|error| Error::io(path, error));
         for dir in [self.canvases(), self.checkpoint_folder()].into_iter().filter(|dir| dir.is_symlink()) {
             let there = whole(&dir)?;
-            let other = Folder::new(parent(&there));
-            if other.config().exists() && other.manifest().exists() && other.path() != whole(&self.0)? {
-                let problem = format!("leads to {}, within another run", there.display());
-                return Err(Error::input(dir.display().to_string(), problem));
+            for other in [parent(&there), &there].map(Folder::new) {
+                if other.config().exists() && other.manifest().exists() && other.path() != whole(&self.0)? {
+                    let problem = format!("leads to {}, within another run", there.display());
+                    return Err(Error::input(dir.display().to_string(), problem));
+                }
             }
         }
         Ok(())
@@ -351,11 +352,9 @@ impl Writer {
     fn hold(folder: Folder) -> Result<Writer, Error> {
         let path = folder.lock();
         let failed = |error| Error::io(&path, error);
-        if path.is_symlink() {
-            return Err(Error::input(
-                path.display().to_string(),
-                "is a link, expected a file of the run's own",
-            ));
+        let refused = |problem: &str| Err(Error::input(path.display().to_string(), problem.to_string()));
+        if has_other_names(&path) {
+            return refused("is a link, or a file with several names, expected a file of the run's own");
         }
         if path.exists() {
             regular(&path).map_err(failed)?;
@@ -378,18 +377,28 @@ impl Writer {
                 locked => break locked,
             }
         };
+        let mut said = String::new();
+        let is_number = match Read::by_ref(&mut lock).take(24).read_to_string(&mut said) {
+            Ok(_) => said.trim_end().bytes().all(|byte| byte.is_ascii_digit()),
+            Err(error) if error.kind() == ErrorKind::InvalidData => false,
+            Err(error) => return Err(failed(error)),
+        };
+        if !is_number {
+            return refused("does not hold the number of a process: another program's?");
+        }
         let guarded = match locked {
             Ok(()) => true,
             Err(TryLockError::WouldBlock) => {
-                let mut holder = String::new();
-                let _ = lock.take(20).read_to_string(&mut holder);
-                let problem = format!("{} is in use by process {}", folder.path().display(), holder.trim());
+                let problem = format!("{} is in use by process {}", folder.path().display(), said.trim_end());
                 return Err(Error::usage("out", problem));
             }
             Err(TryLockError::Error(error)) if has_no_locks(&error) => false,
             Err(TryLockError::Error(error)) => return Err(failed(error)),
         };
-        lock.set_len(0).and_then(|()| writeln!(lock, "{}", std::process::id())).map_err(failed)?;
+        lock.set_len(0)
+            .and_then(|()| lock.rewind())
+            .and_then(|()| writeln!(lock, "{}", std::process::id()))
+            .map_err(failed)?;
         Ok(Writer { folder, _lock: lock, guarded })
     }
 

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::plan::Plan;
 use crate::digest::{Digest, Digests};
 use crate::error::Error;
-use crate::files::{self, write_whole};
+use crate::files::{self, has_other_names, write_whole};
 
 /// What the log says about a step.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -149,11 +149,8 @@ pub fn entries(path: &Path) -> Result<BTreeMap<u64, Entry>, Error> {
     }
 }
 
-/// Refuses a log that lacks a line which a run under `plan` has written by the time that `step` is done.
-///
-/// # Errors
-/// [`Error::Input`] naming the first step whose line, or its digest, is not there.
-pub fn reaches(entries: &BTreeMap<u64, Entry>, path: &Path, plan: &Plan, step: u64) -> Result<(), Error> {
+/// The first step up to `step` whose line, or its digest, a run under `plan` has written and a log has not.
+pub fn lacking(entries: &BTreeMap<u64, Entry>, plan: &Plan, step: u64) -> Option<u64> {
     let lacks = |step: &u64| {
         let (leaves, entry) = (plan.leaves(*step, false), entries.get(step));
         let whole = |entry: &Entry| {
@@ -161,11 +158,17 @@ pub fn reaches(entries: &BTreeMap<u64, Entry>, path: &Path, plan: &Plan, step: u
         };
         leaves.entry && entry.is_none_or(|entry| leaves.digest && !whole(entry))
     };
-    let Some(lacking) = plan.entries().take_while(|at| *at <= step).find(lacks) else { return Ok(()) };
-    let problem = format!(
-        "has no whole line of step {lacking}, though step {step} is done: expected the log as the run left it"
-    );
-    Err(Error::input(path.display().to_string(), problem))
+    plan.entries().take_while(|at| *at <= step).find(lacks)
+}
+
+/// Refuses a log that `lacking` has found to lack a line by the time that `step` is done.
+///
+/// # Errors
+/// [`Error::Input`].
+pub fn reaches(lacking: Option<u64>, path: &Path, step: u64) -> Result<(), Error> {
+    let Some(lacking) = lacking.filter(|at| *at <= step) else { return Ok(()) };
+    let is = format!("has no whole line of step {lacking}, though step {step} is done");
+    Err(Error::input(path.display().to_string(), format!("{is}: expected the log as the run left it")))
 }
 
 /// A log, open for appending.
@@ -187,16 +190,15 @@ impl Writer {
     /// [`Error::Io`]; as [`entries`] and [`reaches`], and then nothing is written.
     pub fn open(path: PathBuf, plan: &Plan, step: u64, newest: u64) -> Result<Writer, Error> {
         let entries = entries(&path)?;
-        reaches(&entries, &path, plan, step)?;
+        reaches(lacking(&entries, plan, step), &path, step)?;
         let kept = entries.into_values().filter_map(|entry| kept(entry, plan, step.max(newest)));
         let kept: BTreeMap<u64, Entry> = kept.map(|entry| (entry.step, entry)).collect();
         // Not appended to through a link: a file elsewhere stays as it is.
-        if path.is_symlink() || files::read(&path).unwrap_or_default() != text(&kept).as_bytes() {
+        if has_other_names(&path) || files::read(&path).unwrap_or_default() != text(&kept).as_bytes() {
             rewrite(&path, &kept)?;
         }
-        let file = append(&path)?;
         let again = kept.keys().any(|at| *at > step).then_some(kept);
-        Ok(Writer { path, file, again, changed: false })
+        Ok(Writer { file: append(&path)?, path, again, changed: false })
     }
 
     /// Adds an entry.
@@ -428,26 +430,24 @@ mod tests {
     fn a_log_has_what_its_plan_writes_up_to_a_step() {
         for plan in [plan("0"), plan("0.5")] {
             let whole: BTreeMap<u64, Entry> = [1, 2, 3, 4, 6].map(|step| (step, at(step, &plan))).into();
-            let without = |lacking| whole.clone().into_iter().filter(|(step, _)| *step != lacking).collect();
+            let without = |gone| whole.clone().into_iter().filter(|(step, _)| *step != gone).collect();
             let third = |change: &dyn Fn(&mut Entry)| {
                 let mut entries = whole.clone();
                 change(entries.get_mut(&3).unwrap());
                 entries
             };
-            let other = third(&|entry| {
-                entry.average_digest = entry.average_digest.is_none().then_some(Digest([3; 32]));
-            });
-            for (entries, step, lacking) in [
-                (whole.clone(), 6, ""),
-                (without(4), 3, ""),
-                (without(4), 4, "of step 4,"),
-                (without(4), 6, "of step 4,"),
-                (third(&|entry| entry.digest = None), 6, "of step 3,"),
-                (other, 6, "of step 3,"),
+            let other =
+                third(&|entry| entry.average_digest = entry.average_digest.xor(Some(Digest([3; 32]))));
+            for (entries, step, first) in [
+                (whole.clone(), 6, None),
+                (without(4), 3, None),
+                (without(4), 4, Some(4)),
+                (without(4), 6, Some(4)),
+                (third(&|entry| entry.digest = None), 6, Some(3)),
+                (other, 6, Some(3)),
             ] {
-                let result = reaches(&entries, Path::new("log"), &plan, step);
-                let said = result.map_or_else(|error| error.to_string(), |()| String::new());
-                assert!(said.contains(lacking) && said.is_empty() == lacking.is_empty(), "{said}");
+                assert_eq!(lacking(&entries, &plan, step), first);
+                assert_eq!(reaches(first, Path::new("log"), step).is_err(), first.is_some());
             }
         }
     }

@@ -100,6 +100,8 @@ impl Plan {
         if let Some(given) = settings.given("pack").filter(|_| !plan.config.packs_are_whole()) {
             return Err(given.refused(Error::usage("pack", "expected a divisor of batch-size")));
         }
+        plan.schedule.digest_at.sort_unstable();
+        plan.schedule.digest_at.dedup();
         let steps = plan.schedule.steps;
         let beyond = plan.schedule.digest_at.iter().any(|step| !(1..=steps).contains(step));
         let file = |name| settings.given(name)?.source.as_ref().map(|(file, _)| file);
@@ -155,7 +157,12 @@ impl Plan {
             };
             format!("{} = {value}\n", about.name)
         });
-        Ok(lines.collect())
+        let text: String = lines.collect();
+        if text.len() as u64 > LONGEST {
+            let problem = format!("expected fewer: config.toml has {LONGEST} bytes at most");
+            return Err(Error::usage("digest-at", problem));
+        }
+        Ok(text)
     }
 
     /// Whether the losses of `step` are reported to a person.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::Observer;
 use super::folder::{Folder, read_checkpoint};
+use super::log;
 use super::manifest::Manifest;
 use super::plan::{Plan, Settings};
 use super::record::{Owned, new_trainer, open_data, open_told};
@@ -16,7 +17,7 @@ use crate::error::Error;
 use crate::export::safetensors::Checkpoint;
 use crate::kernels::Isa;
 use crate::parallel::Team;
-use crate::{BITS_VERSION, Dataset, Trainer};
+use crate::{BITS_VERSION, Dataset};
 
 /// What an argument names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,10 +67,17 @@ impl Named {
     ) -> Result<(String, Checkpoint), Error> {
         match self {
             Named::State(path) => Ok((path.display().to_string(), read_checkpoint(path)?)),
-            Named::Run(path) => match Folder::new(path).newest_checkpoint(u64::MAX, observer)? {
-                Some((file, checkpoint)) => Ok((file.display().to_string(), checkpoint)),
-                None => Err(Error::input(path.display().to_string(), "has no good checkpoint")),
-            },
+            Named::Run(path) => {
+                let folder = Folder::new(path);
+                let found = match folder.config().exists() {
+                    true => Recorded::open(path)?.newest_checkpoint(observer)?,
+                    false => folder.newest_checkpoint(u64::MAX, observer)?,
+                };
+                match found {
+                    Some((file, checkpoint)) => Ok((file.display().to_string(), checkpoint)),
+                    None => Err(Error::input(path.display().to_string(), "has no good checkpoint")),
+                }
+            }
             Named::Step(path, step) => {
                 let name = format!("{}@{step}", path.display());
                 let run = Recorded::open(path)?;
@@ -232,12 +240,67 @@ impl Recorded {
         }
     }
 
+    /// The newest good checkpoint.
+    ///
+    /// # Errors
+    /// As [`Folder::newest_checkpoint`]; [`Error::Input`] if it is another run's.
+    pub fn newest_checkpoint(&self, observer: &dyn Observer) -> Result<Option<(PathBuf, Checkpoint)>, Error> {
+        let found = self.folder.newest_checkpoint(u64::MAX, observer)?;
+        if let Some((_, checkpoint)) = &found {
+            self.is_of(checkpoint)?;
+        }
+        Ok(found)
+    }
+
     /// The last good checkpoint that is not after `step`; none means the start.
     ///
     /// # Errors
-    /// [`Error::Io`] if a file cannot be read.
+    /// [`Error::Io`] if a file cannot be read; [`Error::Input`] if it is another run's.
     pub fn checkpoint_before(&self, step: u64, observer: &dyn Observer) -> Result<Option<Checkpoint>, Error> {
-        Ok(self.folder.newest_checkpoint(step, observer)?.map(|(_, checkpoint)| checkpoint))
+        self.checkpoint_between(0, step, observer)
+    }
+
+    /// The same of checkpoints that are not before `first`.
+    fn checkpoint_between(
+        &self,
+        first: u64,
+        last: u64,
+        observer: &dyn Observer,
+    ) -> Result<Option<Checkpoint>, Error> {
+        let mut between =
+            self.folder.checkpoints()?.into_iter().filter(|(step, _)| (first..=last).contains(step));
+        let found = self.folder.first_good(&mut between, observer)?.map(|(_, checkpoint)| checkpoint);
+        found.as_ref().map_or(Ok(()), |found| self.is_of(found))?;
+        Ok(found)
+    }
+
+    /// Refuses a checkpoint of other settings or data, or of another state than the log has at that step.
+    ///
+    /// # Errors
+    /// [`Error::Input`].
+    pub fn is_of(&self, checkpoint: &Checkpoint) -> Result<(), Error> {
+        let step = checkpoint.step;
+        let refused = |problem: String| Err(Error::input(self.name(), problem));
+        if checkpoint.config != self.plan.config {
+            return refused(other_settings(step));
+        }
+        let data = self.manifest.as_ref().map(|manifest| manifest.run.data_digest);
+        if data.is_some_and(|data| data != checkpoint.data_digest) {
+            return refused(other_data(step));
+        }
+        let mut logged = None;
+        // What is wrong with the log is for others to say.
+        let _ = log::read(&self.folder.log(), |_, row| {
+            match row {
+                log::Row::Entry(entry) if entry.step == step => logged = entry.digests(),
+                _ => {}
+            }
+            Ok(())
+        });
+        if logged.is_some_and(|digests| digests != checkpoint.digests) {
+            return refused(format!("its log has another state at step {step} than its checkpoint"));
+        }
+        Ok(())
     }
 
     /// A trainer at `start`, or at step 0.
@@ -255,13 +318,10 @@ impl Recorded {
         trainer.set_isa(isa);
         match (start, &self.manifest) {
             (Some(start), _) if start.config != self.plan.config => {
-                return refused(format!(
-                    "its config.toml is not that of its checkpoint of step {}",
-                    start.step
-                ));
+                return refused(other_settings(start.step));
             }
             (Some(start), _) if start.data_digest != data.digest() => {
-                return refused(format!("its data are not those of its checkpoint of step {}", start.step));
+                return refused(other_data(start.step));
             }
             (Some(start), _) => trainer.load(&start.state)?,
             (None, Some(manifest)) if manifest.run.bits_version != BITS_VERSION => {
@@ -300,11 +360,11 @@ impl Recorded {
         observer.begin(again);
         let mut trainer: Option<Owned<'_>> = None;
         for &step in steps {
-            let done = trainer.as_ref().map(Trainer::steps_done);
-            let further = |saved: u64| saved <= step && done.is_none_or(|done| saved > done);
-            if done.is_none() || saved.iter().any(|(saved, _)| further(*saved)) {
-                let start = self.checkpoint_before(step, observer)?;
-                if done.is_none() || start.as_ref().is_some_and(|start| further(start.step)) {
+            // What was saved up to the step before was looked at then.
+            let first = trainer.as_ref().map_or(0, |trainer| trainer.steps_done() + 1);
+            if trainer.is_none() || saved.iter().any(|(saved, _)| (first..=step).contains(saved)) {
+                let start = self.checkpoint_between(first, step, observer)?;
+                if trainer.is_none() || start.is_some() {
                     trainer = Some(self.trainer(data, start.as_ref(), isa)?);
                 }
             }
@@ -314,6 +374,14 @@ impl Recorded {
         }
         Ok(())
     }
+}
+
+fn other_settings(step: u64) -> String {
+    format!("its config.toml is not that of its checkpoint of step {step}")
+}
+
+fn other_data(step: u64) -> String {
+    format!("its data are not those of its checkpoint of step {step}")
 }
 
 #[cfg(test)]

@@ -177,7 +177,7 @@ impl<'a> Training<'a> {
             let problem = "a folder is in the way of what will be written there, expected it to be removed";
             return Err(Error::io(path, std::io::Error::new(ErrorKind::IsADirectory, problem)));
         }
-        log::reaches(&entries, &log, &plan, trainer.steps_done())?;
+        log::reaches(log::lacking(&entries, &plan, trainer.steps_done()), &log, trainer.steps_done())?;
         writer.write_config(&plan.text()?)?;
         Training::new((plan, until), writer, trainer, data, newest)
     }

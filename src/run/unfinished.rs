@@ -48,7 +48,8 @@ impl Unfinished {
         let checkpoint = match found {
             _ if file => {
                 let checkpoint = read_checkpoint(path)?;
-                suits(&run, &log::entries(&run.folder.log())?, &checkpoint)?;
+                let entries = log::entries(&run.folder.log())?;
+                suits(&run, (&entries, log::lacking(&entries, &run.plan, checkpoint.step)), &checkpoint)?;
                 Some(checkpoint)
             }
             found => suitable(&run, last, found, observer)?,
@@ -79,10 +80,14 @@ fn run_of(checkpoint: &Path) -> Result<PathBuf, Error> {
     Ok(if Folder::new(&here).config().exists() { here } else { there })
 }
 
-/// Whether the log says all that is before a checkpoint, and says it of this state.
-fn suits(run: &Recorded, entries: &BTreeMap<u64, Entry>, checkpoint: &Checkpoint) -> Result<(), Error> {
+/// Whether the log, which lacks nothing before step `lacking`, says all that is before a checkpoint, and says it of this state.
+fn suits(
+    run: &Recorded,
+    (entries, lacking): (&BTreeMap<u64, Entry>, Option<u64>),
+    checkpoint: &Checkpoint,
+) -> Result<(), Error> {
     let path = run.folder.log();
-    log::reaches(entries, &path, &run.plan, checkpoint.step)?;
+    log::reaches(lacking, &path, checkpoint.step)?;
     match entries.get(&checkpoint.step).and_then(Entry::digests) {
         Some(digests) if digests != checkpoint.digests => {
             let step = checkpoint.step;
@@ -104,12 +109,14 @@ fn suitable(
     let folder = &run.folder;
     let any = found.is_some();
     let entries = if any { log::entries(&folder.log())? } else { BTreeMap::new() };
+    let newest = found.as_ref().map_or(0, |(_, checkpoint)| checkpoint.step);
+    let lacking = log::lacking(&entries, &run.plan, newest);
     let mut files = folder.checkpoints()?.into_iter();
     let mut passed_over: Vec<(PathBuf, Error)> = Vec::new();
     while let Some((file, checkpoint)) = found {
         let step = checkpoint.step;
         if last.is_none_or(|last| step <= last) {
-            match suits(run, &entries, &checkpoint) {
+            match suits(run, (&entries, lacking), &checkpoint) {
                 Ok(()) => {
                     for (file, error) in passed_over {
                         observer.note(&format!("passed over {}: {error}", file.display()));

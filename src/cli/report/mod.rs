@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use duel::Error;
 use duel::evaluate::Evaluation;
-use duel::files::{self, write_whole};
+use duel::files::write_whole;
 use duel::run::log::{self, Entry};
 use duel::run::{Folder, Recorded};
 use duel::sweep::{self, PLAN};
@@ -44,13 +44,14 @@ impl Story {
     fn read(path: &Path) -> Result<Story, Error> {
         let run = Recorded::open(path)?;
         let log = log::entries(&run.folder.log())?.into_values().collect();
-        let evaluation = files::read(&run.folder.evaluation()).ok();
-        Ok(Story {
-            name: run.name(),
-            log,
-            evaluation: evaluation.and_then(|bytes| serde_json::from_slice(&bytes).ok()),
-            run,
-        })
+        if let Err(error) = run.folder.read_manifest() {
+            note!("The report is without a manifest: {error}");
+        }
+        let evaluation = Evaluation::read(&run.folder.evaluation()).unwrap_or_else(|error| {
+            note!("The report is without an evaluation: {error}");
+            None
+        });
+        Ok(Story { name: run.name(), log, evaluation, run })
     }
 
     /// A figure of the log over the steps.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use duel::data::AsImages;
-use duel::evaluate::{CLOSEST, Evaluation};
+use duel::evaluate::{CLOSEST, Evaluation, trained_on};
 use duel::export::grid::{Canvas, canvas};
 use duel::export::png;
 use duel::export::safetensors::Checkpoint;
@@ -55,7 +55,7 @@ pub fn page(story: &Story, data: Option<&Path>) -> Result<String, Error> {
     };
     let mut page = Page::new(&story.name, &below);
     // A folder that was copied without its checkpoints still has a story.
-    let newest = match run.folder.newest_checkpoint(u64::MAX, &()) {
+    let newest = match run.newest_checkpoint(&()) {
         Err(Error::Io { .. }) => None,
         newest => newest?.map(|(_, checkpoint)| checkpoint),
     };
@@ -223,8 +223,7 @@ fn nearest(
         }
         Ok(data) => data,
     };
-    let same = checkpoint.data_digest == data.digest() && checkpoint.step == evaluation.step;
-    if closest.is_empty() || !same {
+    if closest.is_empty() || trained_on(checkpoint, &data).is_err() || checkpoint.step != evaluation.step {
         return Ok(None);
     }
     let (train, size) =

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use duel::Error;
+use duel::error::is_hidden;
 use duel::export::apng;
 use duel::export::grid::Canvas;
 
@@ -58,6 +59,7 @@ impl Page {
 
 /// Text as HTML has it.
 pub fn escaped(text: &str) -> String {
+    let text = text.replace(|c: char| is_hidden(c) && c != '\n', "\u{FFFD}");
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 

@@ -18,8 +18,7 @@ const BESIDE: usize = 2;
 /// The whole page.
 pub fn page(stories: &[Story]) -> Result<String, Error> {
     let outcomes = stories.iter().map(outcome).collect::<Result<Vec<_>, Error>>()?;
-    let members: Vec<Member> = outcomes.iter().map(|outcome| outcome.member.clone()).collect();
-    let differing = varied(&members);
+    let differing = varied(&outcomes.iter().map(|outcome| &outcome.member).collect::<Vec<_>>());
     let below = match differing.is_empty() {
         true => "Their settings are the same.".to_string(),
         false => format!("They differ in {}.", differing.join(", ")),
