@@ -73,6 +73,7 @@ def run(target, minutes, jobs):
         environment["DUEL"] = program()
     dictionary, artifacts = fuzz / "dictionaries" / f"{target}.dict", fuzz / "artifacts" / target
     artifacts.mkdir(parents=True, exist_ok=True)
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=root, capture_output=True, text=True).stdout.strip()
     command = [str(fuzz / "target" / HOST / "release" / target), *inputs(target), f"-max_total_time={60 * minutes:.0f}",
                "-print_final_stats=1", "-timeout=300", "-rss_limit_mb=4096", "-max_len=65536",
                "-malloc_limit_mb=512", f"-artifact_prefix={artifacts}/",
@@ -86,7 +87,6 @@ def run(target, minutes, jobs):
     executions = sum(int(n) for text in said for n in re.findall(r"stat::number_of_executed_units: (\d+)", text))
     reached = [re.findall(r"cov: (\d+) ft: (\d+) corp: (\d+)", text) for text in said]
     edges, _, corpus = max((tuple(map(int, found[-1])) for found in reached if found), default=(0, 0, 0))
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=root, capture_output=True, text=True).stdout.strip()
     row = {"target": target, "date": str(date.today()), "commit": commit, "executions": executions, "core_minutes": round(core, 2),
            "minutes": round((time.monotonic() - begun) / 60, 2), "edges": edges, "inputs": corpus}
     row["finding"] = any(process.returncode for process in running)

@@ -6,11 +6,15 @@ use std::path::PathBuf;
 use clap::Args;
 use duel::evaluate::Evaluation;
 use duel::export::safetensors::Checkpoint;
+use duel::run::manifest::Session;
 use duel::run::{Folder, Recorded, Status, log};
 use duel::{Error, Tensor};
 
 use super::replay::Replay;
 use super::terminal::{Progress, counted, grouped, plain, print};
+
+/// Sessions that are shown, the newest.
+const MOST_SESSIONS: usize = 50;
 
 /// The flags of `duel inspect`.
 #[derive(Debug, Args)]
@@ -53,13 +57,7 @@ fn describe_run(folder: &Folder) -> Result<String, Error> {
         if let Some(init) = run.init {
             line(&mut text, "given at step 0", &init.to_string());
         }
-        for session in &manifest.sessions {
-            let ended = session.ended.as_deref().unwrap_or("not ended");
-            let threads = counted(session.threads as u64, "thread");
-            let machine = format!("{} · {} · {threads}", session.cpu, session.isa);
-            let span = format!("{} to {ended}, from step {}", session.started, grouped(session.from_step));
-            line(&mut text, "session", &format!("{span}, {machine}"));
-        }
+        sessions(&mut text, &manifest.sessions);
     }
     let steps: Vec<String> = found.iter().map(|(step, _)| grouped(*step)).collect();
     let steps = match &steps[..] {
@@ -103,6 +101,21 @@ fn describe_run(folder: &Folder) -> Result<String, Error> {
         text += &describe(&checkpoint);
     }
     Ok(text)
+}
+
+/// The newest sessions.
+fn sessions(text: &mut String, sessions: &[Session]) {
+    let before = sessions.len().saturating_sub(MOST_SESSIONS);
+    if before > 0 {
+        line(text, "sessions before", &grouped(before as u64));
+    }
+    for session in &sessions[before..] {
+        let ended = session.ended.as_deref().unwrap_or("not ended");
+        let threads = counted(session.threads as u64, "thread");
+        let machine = format!("{} · {} · {threads}", session.cpu, session.isa);
+        let span = format!("{} to {ended}, from step {}", session.started, grouped(session.from_step));
+        line(text, "session", &format!("{span}, {machine}"));
+    }
 }
 
 /// What was read; nothing, and a note, if it is not good.

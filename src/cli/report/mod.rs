@@ -44,7 +44,9 @@ impl Story {
     fn read(path: &Path) -> Result<Story, Error> {
         let run = Recorded::open(path)?;
         let log = log::entries(&run.folder.log())?.into_values().collect();
-        if let Err(error) = run.folder.read_manifest() {
+        if run.manifest.is_none()
+            && let Err(error) = run.folder.read_manifest()
+        {
             note!("The report is without a manifest: {error}");
         }
         let evaluation = Evaluation::read(&run.folder.evaluation()).unwrap_or_else(|error| {

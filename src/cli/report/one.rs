@@ -248,8 +248,11 @@ fn nearest(
     .map(Some)
 }
 
+/// The newest sessions, at most fifty.
 fn sessions(story: &Story) -> String {
+    const MOST: usize = 50;
     let Some(manifest) = &story.run.manifest else { return String::new() };
+    let before = manifest.sessions.len().saturating_sub(MOST);
     let row = |session: &duel::run::manifest::Session| {
         vec![
             session.started.clone(),
@@ -258,8 +261,9 @@ fn sessions(story: &Story) -> String {
             format!("{} · {} · {}", session.cpu, session.isa, counted(session.threads as u64, "thread")),
         ]
     };
-    let rows: Vec<Vec<String>> = manifest.sessions.iter().map(row).collect();
-    let data = format!("Of data with the digest {}.", manifest.run.data_digest);
+    let rows: Vec<Vec<String>> = manifest.sessions[before..].iter().map(row).collect();
+    let more = if before > 0 { format!("After {before} more, in manifest.json. ") } else { String::new() };
+    let data = format!("{more}Of data with the digest {}.", manifest.run.data_digest);
     table(&["begun", "ended", "from step", "machine"], &rows) + &paragraph(&data)
 }
 
