@@ -14,7 +14,7 @@ use crate::error::{Error, is_hidden};
 use crate::evaluate::Evaluation;
 use crate::files::{self, write_whole};
 use crate::run::log::{self, Entry};
-use crate::run::{Folder, Plan, Settings, Status};
+use crate::run::{Folder, Observer, Plan, Settings, Status};
 
 /// The name of the file.
 pub const PLAN: &str = "plan.jsonl";
@@ -134,7 +134,8 @@ pub fn members(
         if member.run.len() > LONGEST_NAME {
             return Err(Error::usage("set", "expected shorter values: they make the name of a folder"));
         }
-        if !names.insert(&member.run) {
+        // Not every file system tells an A from an a.
+        if !names.insert(member.run.to_ascii_lowercase()) {
             return Err(Error::usage("set", format!("two runs would be in {}", member.run)));
         }
     }
@@ -186,13 +187,13 @@ pub fn read_plan(path: &Path) -> Result<Vec<Member>, Error> {
                 member.run
             )));
         }
-        if [PLAN, SUMMARY].contains(&&member.run[..]) {
+        if [PLAN, SUMMARY].iter().any(|name| name.eq_ignore_ascii_case(&member.run)) {
             return Err(bad(format!("run is {}, which is a file of the sweep's", member.run)));
         }
         if members.len() == MOST {
             return Err(bad(format!("expected {MOST} runs or fewer")));
         }
-        if !names.insert(member.run.clone()) {
+        if !names.insert(member.run.to_ascii_lowercase()) {
             return Err(bad(format!("run is {}, as in a line before", member.run)));
         }
         member.plan().map_err(|error| bad(error.to_string()))?;
@@ -222,25 +223,28 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// Reads what the folder of a run says.
+    /// Reads what the folder of a run says; `observer` is told if that is without an evaluation that is not good.
     ///
     /// # Errors
     /// As [`Folder::read_manifest`] and [`log::entries`]; [`Error::Input`] if its settings are not the plan's.
-    pub fn read(sweep: &Path, member: &Member) -> Result<Outcome, Error> {
-        Outcome::of(&Folder::new(sweep.join(&member.run)), member)
+    pub fn read(sweep: &Path, member: &Member, observer: &dyn Observer) -> Result<Outcome, Error> {
+        Outcome::of(&Folder::new(sweep.join(&member.run)), member, observer)
     }
 
     /// The same of any folder.
     ///
     /// # Errors
     /// As [`Outcome::read`].
-    pub fn of(folder: &Folder, member: &Member) -> Result<Outcome, Error> {
+    pub fn of(folder: &Folder, member: &Member, observer: &dyn Observer) -> Result<Outcome, Error> {
         let manifest = folder.read_manifest()?.map(|manifest| manifest.run);
         if manifest.is_some() && Plan::new(&folder.read_settings()?)?.config != member.plan()?.config {
             let problem = "its settings are not those of the sweep's plan";
             return Err(Error::input(folder.config().display().to_string(), problem));
         }
-        let evaluation = Evaluation::read(&folder.evaluation())?;
+        let evaluation = Evaluation::read(&folder.evaluation()).unwrap_or_else(|error| {
+            observer.note(&format!("left out: {error}"));
+            None
+        });
         let steps = manifest.as_ref().map_or(0, |run| run.steps_done);
         Ok(Outcome {
             member: member.clone(),
@@ -304,10 +308,18 @@ pub fn summary(outcomes: &[Outcome]) -> String {
 
 /// A field of a CSV file: nothing that a terminal obeys, and nothing that a spreadsheet takes for a formula.
 fn field(text: &str) -> String {
-    let mut text = text.replace(is_hidden, "\u{FFFD}");
-    if text.starts_with(['=', '+', '-', '@']) && text.parse::<f64>().is_err() {
-        text.insert(0, '\'');
+    // Which character stands between fields is a matter of the reader's country.
+    let begins = |before: Option<char>| before.is_none_or(|before| ",;|\t ".contains(before));
+    let is_number = text.parse::<f64>().is_ok();
+    let (mut before, mut safe) = (None, String::new());
+    for c in text.chars() {
+        if !is_number && "=+-@".contains(c) && begins(before) {
+            safe.push('\'');
+        }
+        safe.push(if is_hidden(c) { '\u{FFFD}' } else { c });
+        before = Some(c);
     }
+    let text = safe;
     if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
 }
 

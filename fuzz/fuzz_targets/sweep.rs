@@ -26,7 +26,7 @@ fuzz_target!(|bytes: &[u8]| {
     let outcomes: Vec<Outcome> = members
         .iter()
         .take(8)
-        .map(|member| Outcome::read(&shared::folder().join("none"), member).unwrap())
+        .map(|member| Outcome::read(&shared::folder().join("none"), member, &()).unwrap())
         .collect();
     let table = sweep::summary(&outcomes);
     assert!(table.matches("not begun").count() >= outcomes.len(), "{table}");

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, CommandFactory};
+use clap::{Args, Command, CommandFactory};
 use clap_complete::Shell;
 use duel::Error;
 use duel::files::write_whole;
@@ -40,10 +40,16 @@ impl Man {
         std::fs::create_dir_all(&self.out).map_err(|error| Error::io(&self.out, error))?;
         let mut program = Cli::command().disable_help_subcommand(true);
         program.build();
-        for command in program.get_subcommands().chain([&program]) {
-            let page = clap_mangen::Man::new(command.clone());
-            write_whole(&self.out.join(page.get_filename()), |mut file| page.render(&mut file))?;
-        }
-        Ok(())
+        self.write(&program)
+    }
+
+    /// The page of a command, and those of what is below it.
+    fn write(&self, command: &Command) -> Result<(), Error> {
+        command
+            .get_subcommands()
+            .filter(|command| !command.is_hide_set())
+            .try_for_each(|command| self.write(command))?;
+        let page = clap_mangen::Man::new(command.clone());
+        write_whole(&self.out.join(page.get_filename()), |mut file| page.render(&mut file))
     }
 }

@@ -9,7 +9,6 @@ use duel::export::grid::canvas;
 use duel::export::png;
 use duel::export::safetensors::Checkpoint;
 use duel::files::write_whole;
-use duel::run::folder::Writer;
 use duel::run::{Folder, Observer, Training};
 use duel::{Dataset, Error, Rayon};
 
@@ -125,13 +124,10 @@ fn text(evaluation: &Evaluation) -> String {
 
 /// Writes the figures into a run's folder, unless a process trains there.
 fn keep(run: &Path, evaluation: &Evaluation) -> Result<(), Error> {
-    match Writer::open(run) {
-        Err(Error::Usage { problem, .. }) => {
-            note!("evaluation.json is not written: {problem}");
-            Ok(())
-        }
-        writer => write(&writer?.folder, evaluation),
+    if !Folder::new(run).write_evaluation(&text(evaluation))? {
+        note!("evaluation.json is not written: a process trains there, or may.");
     }
+    Ok(())
 }
 
 fn write(folder: &Folder, evaluation: &Evaluation) -> Result<(), Error> {

@@ -92,10 +92,14 @@ fn describe_run(folder: &Folder) -> Result<String, Error> {
         line(&mut text, "evaluated", &figures);
     }
     if let Some((path, checkpoint)) = folder.newest_checkpoint(u64::MAX, &Progress::of("steps recomputed"))? {
-        if folder.config().exists()
-            && let Err(error) = Recorded::open(folder.path()).and_then(|run| run.is_of(&checkpoint))
-        {
-            note!("The newest checkpoint is not this run's: {error}");
+        match Recorded::open(folder.path()) {
+            Err(error) if folder.config().exists() => note!("passed over: {error}"),
+            Err(_) => {}
+            Ok(run) => {
+                if let Err(error) = run.is_of(&checkpoint) {
+                    note!("The newest checkpoint is not this run's: {error}");
+                }
+            }
         }
         line(&mut text, "newest good", &path.display().to_string());
         text += &describe(&checkpoint);

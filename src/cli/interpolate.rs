@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use duel::export::grid::{Canvas, canvas};
 use duel::export::{apng, png};
-use duel::files::write_whole;
+use duel::files::{parent, write_whole};
 use duel::{Error, Rayon, rng};
 
 use super::number;
@@ -71,7 +71,7 @@ impl Interpolate {
         for (flag, path) in [("--out", &self.out), ("--film", &self.film)] {
             path.as_ref().map_or(Ok(()), |path| new_file(flag, path, &["png"]))?;
         }
-        let whole = |path: &PathBuf| std::path::absolute(path).ok();
+        let whole = |path: &PathBuf| Some(parent(path).canonicalize().ok()?.join(path.file_name()?));
         if self.film.is_some() && self.film.as_ref().map(whole) == self.out.as_ref().map(whole) {
             return Err(Error::usage("--film", "expected another file than --out"));
         }

@@ -242,7 +242,7 @@ fn run_one(plan: &Path, index: usize, machine: &Machine) -> Result<u8, Error> {
         let all = All { out, data: &data, isa, signals: &signals, progress: &progress, failed: &failed };
         all.train(member, &machine.pool()?)?;
     }
-    let outcome = Outcome::read(out, member)?;
+    let outcome = Outcome::read(out, member, &Notes)?;
     let digest = outcome.digest.map_or("none".to_string(), |digest| digest.to_string());
     print(&format!("State digest: {digest}\n"))?;
     Ok(signals.caught().filter(|_| !is_over(out, member)).map_or(0, |(_, code)| code))
@@ -344,10 +344,19 @@ impl Host for Listener<'_> {
     }
 }
 
+/// Notes, on stderr.
+struct Notes;
+
+impl Observer for Notes {
+    fn note(&self, text: &str) {
+        note!("{text}");
+    }
+}
+
 /// Writes the table of the runs, and prints digests, medians and quartiles.
 fn collect(out: &Path, members: &[Member]) -> Result<(), Error> {
     let outcomes =
-        members.iter().map(|member| Outcome::read(out, member)).collect::<Result<Vec<_>, Error>>()?;
+        members.iter().map(|member| Outcome::read(out, member, &Notes)).collect::<Result<Vec<_>, Error>>()?;
     let path = out.join(sweep::SUMMARY);
     write_whole(&path, |file| file.write_all(sweep::summary(&outcomes).as_bytes()))?;
     let mut text = String::new();

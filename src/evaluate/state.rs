@@ -81,7 +81,8 @@ impl Evaluation {
 /// [`Error::Input`].
 pub fn trained_on(checkpoint: &Checkpoint, data: &Dataset) -> Result<(), Error> {
     let images = data.images();
-    let shape = (images.height(), images.width(), images.classes());
+    let classes = if checkpoint.config.labels { images.classes() } else { 0 };
+    let shape = (images.height(), images.width(), classes);
     let problem = if data.digest() != checkpoint.data_digest {
         "not the data that the state was trained on: their digest is another one"
     } else if shape != (checkpoint.height, checkpoint.width, checkpoint.classes) {

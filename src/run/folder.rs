@@ -102,7 +102,7 @@ impl Folder {
         let whole = |path: &Path| path.canonicalize().map_err(|error| Error::io(path, error));
         for dir in [self.canvases(), self.checkpoint_folder()].into_iter().filter(|dir| dir.is_symlink()) {
             let there = whole(&dir)?;
-            for other in [parent(&there), &there].map(Folder::new) {
+            for other in there.ancestors().map(Folder::new) {
                 if other.config().exists() && other.manifest().exists() && other.path() != whole(&self.0)? {
                     let problem = format!("leads to {}, within another run", there.display());
                     return Err(Error::input(dir.display().to_string(), problem));
@@ -121,6 +121,27 @@ impl Folder {
             Ok(()) => Some(false),
             Err(TryLockError::WouldBlock) => Some(true),
             Err(TryLockError::Error(_)) => None,
+        }
+    }
+
+    /// Writes what its samples are worth, unless a process trains there, or may; returns whether it has.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn write_evaluation(&self, text: &str) -> Result<bool, Error> {
+        let runs = || {
+            let manifest = self.read_manifest().ok().flatten();
+            manifest.is_some_and(|manifest| manifest.run.status == Status::Running)
+        };
+        if self.is_held().unwrap_or_else(runs) {
+            return Ok(false);
+        }
+        match write_whole(&self.evaluation(), |file| file.write_all(text.as_bytes())) {
+            // One that has begun since takes an unfinished file for a dead process's.
+            Err(Error::Io { error, .. }) if error.kind() == ErrorKind::NotFound && self.path().is_dir() => {
+                Ok(false)
+            }
+            written => written.map(|()| true),
         }
     }
 
@@ -148,7 +169,15 @@ impl Folder {
             let problem = "no run is there: it has no config.toml";
             return Err(Error::io(&self.0, std::io::Error::new(ErrorKind::NotFound, problem)));
         }
-        regular(&self.config()).map_err(|error| Error::io(self.config(), error))?;
+        let failed = |error| Error::io(self.config(), error);
+        regular(&self.config()).map_err(failed)?;
+        // A run writes every setting; a file of the system's may say that it has no bytes.
+        if fs::metadata(self.config()).map_err(failed)?.len() == 0 {
+            return Err(Error::input(
+                self.config().display().to_string(),
+                "empty, expected the settings of the run",
+            ));
+        }
         Settings::read(&self.config())
     }
 
@@ -353,8 +382,8 @@ impl Writer {
         let path = folder.lock();
         let failed = |error| Error::io(&path, error);
         let refused = |problem: &str| Err(Error::input(path.display().to_string(), problem.to_string()));
-        if has_other_names(&path) {
-            return refused("is a link, or a file with several names, expected a file of the run's own");
+        if path.is_symlink() {
+            return refused("is a link, expected a file of the run's own");
         }
         if path.exists() {
             regular(&path).map_err(failed)?;
@@ -377,28 +406,34 @@ impl Writer {
                 locked => break locked,
             }
         };
-        let mut said = String::new();
-        let is_number = match Read::by_ref(&mut lock).take(24).read_to_string(&mut said) {
-            Ok(_) => said.trim_end().bytes().all(|byte| byte.is_ascii_digit()),
-            Err(error) if error.kind() == ErrorKind::InvalidData => false,
-            Err(error) => return Err(failed(error)),
-        };
-        if !is_number {
-            return refused("does not hold the number of a process: another program's?");
-        }
+        let mut said = Vec::new();
+        let read = Read::by_ref(&mut lock).take(24).read_to_end(&mut said);
+        let said = String::from_utf8_lossy(&said);
+        // A machine that has lost its power may leave zeros.
+        let holder = said.trim_matches(|c: char| c.is_whitespace() || c == '\0');
         let guarded = match locked {
             Ok(()) => true,
+            // Windows does not let others read what is locked.
             Err(TryLockError::WouldBlock) => {
-                let problem = format!("{} is in use by process {}", folder.path().display(), said.trim_end());
+                let problem = format!("{} is in use by process {holder}", folder.path().display());
                 return Err(Error::usage("out", problem));
             }
             Err(TryLockError::Error(error)) if has_no_locks(&error) => false,
             Err(TryLockError::Error(error)) => return Err(failed(error)),
         };
-        lock.set_len(0)
-            .and_then(|()| lock.rewind())
-            .and_then(|()| writeln!(lock, "{}", std::process::id()))
-            .map_err(failed)?;
+        read.map_err(failed)?;
+        if !holder.bytes().all(|byte| byte.is_ascii_digit()) {
+            return refused(
+                "does not hold the number of a process, and may be another program's: expected it to be removed",
+            );
+        }
+        // A file with other names, as in a copy by hard links, is a lock, but not written.
+        if !has_other_names(&path) {
+            lock.set_len(0)
+                .and_then(|()| lock.rewind())
+                .and_then(|()| writeln!(lock, "{}", std::process::id()))
+                .map_err(failed)?;
+        }
         Ok(Writer { folder, _lock: lock, guarded })
     }
 

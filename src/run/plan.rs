@@ -276,7 +276,12 @@ impl Settings {
     pub fn read(path: &Path) -> Result<Settings, Error> {
         let bad = |problem: String| Error::input(path.display().to_string(), problem);
         let mut text = String::new();
-        let read = File::open(path).and_then(|file| file.take(LONGEST + 1).read_to_string(&mut text));
+        let read = File::open(path).and_then(|file| {
+            // A pipe has no length, and a file of the system's that says nothing of its own may be waited for.
+            let about = file.metadata()?;
+            let most = if about.is_file() { about.len().min(LONGEST + 1) } else { LONGEST + 1 };
+            file.take(most).read_to_string(&mut text)
+        });
         let bytes = read.map_err(|error| match error.kind() {
             std::io::ErrorKind::InvalidData => bad("not a text file".to_string()),
             _ => Error::io(path, error),

@@ -1,6 +1,7 @@
 //! A run as its folder tells it, and its state after any step: what was not saved is trained again from the checkpoint before
 //! it. Uses `plan`, `manifest`, `folder` and `record`.
 
+use std::collections::HashMap;
 use std::fmt::Display;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -12,7 +13,7 @@ use super::manifest::Manifest;
 use super::plan::{Plan, Settings};
 use super::record::{Owned, new_trainer, open_data, open_told};
 use crate::config::Config;
-use crate::digest::Digest;
+use crate::digest::{Digest, Digests};
 use crate::error::Error;
 use crate::export::safetensors::Checkpoint;
 use crate::kernels::Isa;
@@ -257,19 +258,7 @@ impl Recorded {
     /// # Errors
     /// [`Error::Io`] if a file cannot be read; [`Error::Input`] if it is another run's.
     pub fn checkpoint_before(&self, step: u64, observer: &dyn Observer) -> Result<Option<Checkpoint>, Error> {
-        self.checkpoint_between(0, step, observer)
-    }
-
-    /// The same of checkpoints that are not before `first`.
-    fn checkpoint_between(
-        &self,
-        first: u64,
-        last: u64,
-        observer: &dyn Observer,
-    ) -> Result<Option<Checkpoint>, Error> {
-        let mut between =
-            self.folder.checkpoints()?.into_iter().filter(|(step, _)| (first..=last).contains(step));
-        let found = self.folder.first_good(&mut between, observer)?.map(|(_, checkpoint)| checkpoint);
+        let found = self.folder.newest_checkpoint(step, observer)?.map(|(_, checkpoint)| checkpoint);
         found.as_ref().map_or(Ok(()), |found| self.is_of(found))?;
         Ok(found)
     }
@@ -279,28 +268,44 @@ impl Recorded {
     /// # Errors
     /// [`Error::Input`].
     pub fn is_of(&self, checkpoint: &Checkpoint) -> Result<(), Error> {
+        self.suits(checkpoint, &self.logged(|step| step == checkpoint.step))
+    }
+
+    /// The same, with the digests that the log has.
+    fn suits(&self, checkpoint: &Checkpoint, logged: &HashMap<u64, Digests>) -> Result<(), Error> {
+        self.made(checkpoint, self.manifest.as_ref().map(|manifest| manifest.run.data_digest))?;
         let step = checkpoint.step;
-        let refused = |problem: String| Err(Error::input(self.name(), problem));
-        if checkpoint.config != self.plan.config {
-            return refused(other_settings(step));
+        if logged.get(&step).is_some_and(|digests| *digests != checkpoint.digests) {
+            let problem = format!("its log has another state at step {step} than its checkpoint");
+            return Err(Error::input(self.name(), problem));
         }
-        let data = self.manifest.as_ref().map(|manifest| manifest.run.data_digest);
-        if data.is_some_and(|data| data != checkpoint.data_digest) {
-            return refused(other_data(step));
-        }
-        let mut logged = None;
-        // What is wrong with the log is for others to say.
+        Ok(())
+    }
+
+    /// Refuses a checkpoint of other settings, or of other data than those with that digest.
+    pub(super) fn made(&self, checkpoint: &Checkpoint, data: Option<Digest>) -> Result<(), Error> {
+        let what = if checkpoint.config != self.plan.config {
+            "its config.toml is not that"
+        } else if data.is_some_and(|data| data != checkpoint.data_digest) {
+            "its data are not those"
+        } else {
+            return Ok(());
+        };
+        Err(Error::input(self.name(), format!("{what} of its checkpoint of step {}", checkpoint.step)))
+    }
+
+    /// The digests that the log has of such steps. What is wrong with it is for others to say.
+    fn logged(&self, wanted: impl Fn(u64) -> bool) -> HashMap<u64, Digests> {
+        let mut logged = HashMap::new();
         let _ = log::read(&self.folder.log(), |_, row| {
-            match row {
-                log::Row::Entry(entry) if entry.step == step => logged = entry.digests(),
-                _ => {}
+            if let log::Row::Entry(entry) = row
+                && wanted(entry.step)
+            {
+                logged.extend(entry.digests().map(|digests| (entry.step, digests)));
             }
             Ok(())
         });
-        if logged.is_some_and(|digests| digests != checkpoint.digests) {
-            return refused(format!("its log has another state at step {step} than its checkpoint"));
-        }
-        Ok(())
+        logged
     }
 
     /// A trainer at `start`, or at step 0.
@@ -317,13 +322,10 @@ impl Recorded {
         let mut trainer = new_trainer(&self.plan, data)?;
         trainer.set_isa(isa);
         match (start, &self.manifest) {
-            (Some(start), _) if start.config != self.plan.config => {
-                return refused(other_settings(start.step));
+            (Some(start), _) => {
+                self.made(start, Some(data.digest()))?;
+                trainer.load(&start.state)?;
             }
-            (Some(start), _) if start.data_digest != data.digest() => {
-                return refused(other_data(start.step));
-            }
-            (Some(start), _) => trainer.load(&start.state)?,
             (None, Some(manifest)) if manifest.run.bits_version != BITS_VERSION => {
                 let version = manifest.run.bits_version;
                 return refused(format!("bits_version is {version}, this program's {BITS_VERSION}"));
@@ -350,23 +352,30 @@ impl Recorded {
         mut see: impl FnMut(&mut Owned<'_>) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let saved = self.folder.checkpoints()?;
+        // The newest first.
+        let after = |step: u64| saved.partition_point(|(saved, _)| *saved > step);
         let (mut at, mut again) = (0, 0);
         for &step in steps {
             self.has_step(step)?;
-            let before = saved.iter().map(|(step, _)| *step).filter(|saved| *saved <= step).max();
-            again += step - before.unwrap_or(0).max(at);
+            let before = saved.get(after(step)).map_or(0, |(step, _)| *step);
+            again += step - before.max(at);
             at = step;
         }
         observer.begin(again);
+        let logged = self.logged(|step| saved.get(after(step)).is_some_and(|(saved, _)| *saved == step));
         let mut trainer: Option<Owned<'_>> = None;
         for &step in steps {
             // What was saved up to the step before was looked at then.
-            let first = trainer.as_ref().map_or(0, |trainer| trainer.steps_done() + 1);
-            if trainer.is_none() || saved.iter().any(|(saved, _)| (first..=step).contains(saved)) {
-                let start = self.checkpoint_between(first, step, observer)?;
-                if trainer.is_none() || start.is_some() {
-                    trainer = Some(self.trainer(data, start.as_ref(), isa)?);
-                }
+            let end = trainer.as_ref().map_or(saved.len(), |trainer| after(trainer.steps_done()));
+            let mut between = saved[after(step)..end.max(after(step))].iter().cloned();
+            let start = match self.folder.first_good(&mut between, observer) {
+                // Trained again instead, as far as there is something to go on from.
+                Err(Error::Io { .. }) if trainer.is_some() => None,
+                start => start?.map(|(_, checkpoint)| checkpoint),
+            };
+            start.as_ref().map_or(Ok(()), |start| self.suits(start, &logged))?;
+            if trainer.is_none() || start.is_some() {
+                trainer = Some(self.trainer(data, start.as_ref(), isa)?);
             }
             let trainer = trainer.as_mut().expect("the first step makes one");
             forward(trainer, step, team, observer)?;
@@ -374,14 +383,6 @@ impl Recorded {
         }
         Ok(())
     }
-}
-
-fn other_settings(step: u64) -> String {
-    format!("its config.toml is not that of its checkpoint of step {step}")
-}
-
-fn other_data(step: u64) -> String {
-    format!("its data are not those of its checkpoint of step {step}")
 }
 
 #[cfg(test)]

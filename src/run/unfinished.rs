@@ -80,13 +80,15 @@ fn run_of(checkpoint: &Path) -> Result<PathBuf, Error> {
     Ok(if Folder::new(&here).config().exists() { here } else { there })
 }
 
-/// Whether the log, which lacks nothing before step `lacking`, says all that is before a checkpoint, and says it of this state.
+/// Whether a checkpoint is of the run's settings and data, and the log, which lacks nothing before step `lacking`, says all that is
+/// before it, and says it of this state.
 fn suits(
     run: &Recorded,
     (entries, lacking): (&BTreeMap<u64, Entry>, Option<u64>),
     checkpoint: &Checkpoint,
 ) -> Result<(), Error> {
     let path = run.folder.log();
+    run.made(checkpoint, run.manifest.as_ref().map(|manifest| manifest.run.data_digest))?;
     log::reaches(lacking, &path, checkpoint.step)?;
     match entries.get(&checkpoint.step).and_then(Entry::digests) {
         Some(digests) if digests != checkpoint.digests => {

@@ -44,7 +44,7 @@ fn outcome(story: &Story) -> Result<Outcome, Error> {
     let values = story.run.plan.values();
     let settings: BTreeMap<String, String> =
         values.into_iter().map(|(about, value)| (about.name.to_string(), value)).collect();
-    Outcome::of(&story.run.folder, &Member { run: story.name.clone(), settings })
+    Outcome::of(&story.run.folder, &Member { run: story.name.clone(), settings }, &())
 }
 
 fn curves(page: &mut Page, stories: &[Story]) -> Result<(), Error> {
