@@ -284,14 +284,21 @@ impl Recorded {
 
     /// Refuses a checkpoint of other settings, or of other data than those with that digest.
     pub(super) fn made(&self, checkpoint: &Checkpoint, data: Option<Digest>) -> Result<(), Error> {
-        let what = if checkpoint.config != self.plan.config {
-            "its config.toml is not that"
-        } else if data.is_some_and(|data| data != checkpoint.data_digest) {
-            "its data are not those"
-        } else {
-            return Ok(());
-        };
-        Err(Error::input(self.name(), format!("{what} of its checkpoint of step {}", checkpoint.step)))
+        let step = checkpoint.step;
+        let mut pairs = self.plan.config.pairs().zip(checkpoint.config.pairs());
+        if let Some(((name, is), (_, was))) = pairs.find(|(is, was)| is != was) {
+            let problem = format!(
+                "its config.toml is not that of its checkpoint of step {step}: {name} is {is}, not {was}"
+            );
+            return Err(Error::input(self.name(), problem));
+        }
+        if data.is_some_and(|data| data != checkpoint.data_digest) {
+            return Err(Error::input(
+                self.name(),
+                format!("its data are not those of its checkpoint of step {step}"),
+            ));
+        }
+        Ok(())
     }
 
     /// The digests that the log has of such steps. What is wrong with it is for others to say.
