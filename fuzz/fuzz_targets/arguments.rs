@@ -20,9 +20,15 @@ use libfuzzer_sys::fuzz_target;
 
 static PROGRAM: LazyLock<String> = LazyLock::new(|| std::env::var("DUEL").expect("DUEL names the program"));
 static HERE: LazyLock<PathBuf> = LazyLock::new(|| shared::folder().join("here"));
+/// A run with its evaluation, for which there are images for tests.
 static RAN: LazyLock<shared::Ran> = LazyLock::new(|| {
-    let more = [("labels", "true"), ("average", "0.9")];
-    shared::train(&HERE.join("runs/seed-42"), &more)
+    let run = HERE.join("runs/seed-42");
+    let header = [0x803u32, 8, 2, 3].map(u32::to_be_bytes);
+    shared::file("t10k-images-idx3-ubyte", &[header.as_flattened(), &[99; 8 * 6]].concat());
+    let ran = shared::train(&run, &[("labels", "true"), ("average", "0.9"), ("validation", "3")]);
+    assert!(Command::new(&*PROGRAM).arg("evaluate").arg(&run).output().unwrap().status.success());
+    let files = shared::files(&run).into_iter().map(|path| (path.clone(), fs::read(path).unwrap()));
+    shared::Ran { files: files.collect(), ..ran }
 });
 
 /// No more bytes in a file than these blocks of 512, and seconds of a core than these: arguments may ask for a lot.
