@@ -20,14 +20,18 @@ use libfuzzer_sys::fuzz_target;
 
 static PROGRAM: LazyLock<String> = LazyLock::new(|| std::env::var("DUEL").expect("DUEL names the program"));
 static HERE: LazyLock<PathBuf> = LazyLock::new(|| shared::folder().join("here"));
-/// A run with its evaluation, for which there are images for tests.
+/// A run with its evaluation, for which there are images for tests, and the plan of a sweep.
 static RAN: LazyLock<shared::Ran> = LazyLock::new(|| {
     let run = HERE.join("runs/seed-42");
     let header = [0x803u32, 8, 2, 3].map(u32::to_be_bytes);
     shared::file("t10k-images-idx3-ubyte", &[header.as_flattened(), &[99; 8 * 6]].concat());
     let ran = shared::train(&run, &[("labels", "true"), ("average", "0.9"), ("validation", "3")]);
     assert!(Command::new(&*PROGRAM).arg("evaluate").arg(&run).output().unwrap().status.success());
-    let files = shared::files(&run).into_iter().map(|path| (path.clone(), fs::read(path).unwrap()));
+    let small = r#""data":"..","batch-size":"4","generator-hidden":"3","discriminator-hidden":"2","validation":"0","steps":"3""#;
+    let member = |seed: u8| format!("{{\"run\":\"{seed}\",\"settings\":{{{small},\"seed\":\"{seed}\"}}}}\n");
+    fs::create_dir(HERE.join("sweep")).unwrap();
+    fs::write(HERE.join("sweep/plan.jsonl"), member(0) + &member(1)).unwrap();
+    let files = shared::files(&HERE).into_iter().map(|path| (path.clone(), fs::read(path).unwrap()));
     shared::Ran { files: files.collect(), ..ran }
 });
 
@@ -72,7 +76,7 @@ type Input<'a> = (u8, u16, u8, &'a [u8]);
 
 fuzz_target!(|input: Input| {
     let (file, at, by, text) = input;
-    let mut words: Vec<&[u8]> = text.split(|&byte| byte == b'\n').take(16).collect();
+    let mut words: Vec<&[u8]> = text.split(|&byte| byte == b'\n').take(24).collect();
     let mut environment = Vec::new();
     for name in ["DUEL_ISA", "DUEL_THREADS"] {
         let value = words[0].strip_prefix(name.as_bytes()).and_then(|rest| rest.strip_prefix(b"="));
