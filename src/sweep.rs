@@ -223,7 +223,7 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// Reads what the folder of a run says; `observer` is told if that is without an evaluation that is not good.
+    /// Reads what the folder of a run says. An evaluation that is not good is left out, and `observer` told.
     ///
     /// # Errors
     /// As [`Folder::read_manifest`] and [`log::entries`]; [`Error::Input`] if its settings are not the plan's.
