@@ -9,7 +9,8 @@ use std::fs;
 use std::path::Path;
 use std::sync::LazyLock;
 
-use duel::run::{Audit, Recorded, Training, Unfinished};
+use duel::run::{Audit, Folder, Recorded, Training, Unfinished};
+use duel::sweep::{self, Outcome};
 use duel::{Dataset, Error, Isa, Serial};
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
@@ -99,6 +100,13 @@ fuzz_target!(|changes: Vec<Change>| {
             assert!(seen.is_ok() || is_told(&seen.unwrap_err()));
         }
         Ok(_) => {}
+    }
+    match Outcome::of(&Folder::new(&run), &ran.member, &()) {
+        Err(error) => assert!(is_told(&error), "{error}"),
+        Ok(outcome) => {
+            assert_eq!(sweep::summary(std::slice::from_ref(&outcome)).lines().count(), 2);
+            assert_eq!(sweep::groups(&[outcome]).len(), 1);
+        }
     }
     let resumed =
         Unfinished::open(&run, &()).and_then(|old| Training::resume(old, ran.plan.clone(), &ran.data));

@@ -6,7 +6,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-use duel::run::{Plan, Settings, Training};
+use duel::run::{Plan, Training};
+use duel::sweep::Member;
 use duel::{Config, Dataset, Digest, Error, Serial};
 
 static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
@@ -49,6 +50,7 @@ pub fn tiny() -> Config {
 /// A run of 6 steps on 8 images of 2 × 3 pixels, with a checkpoint after every second one: its files, and how it ended.
 pub struct Ran {
     pub data: Dataset,
+    pub member: Member,
     pub plan: Plan,
     pub files: Vec<(PathBuf, Vec<u8>)>,
     pub end: Digest,
@@ -61,8 +63,7 @@ pub fn train(run: &Path, more: &[(&str, &str)]) -> Ran {
     file("train-images-idx3-ubyte", &[header.as_flattened(), &pixels].concat());
     let header = [0x801u32, 8].map(u32::to_be_bytes);
     file("train-labels-idx1-ubyte", &[header.as_flattened(), &[0, 1, 2, 0, 1, 2, 0, 1]].concat());
-    let mut settings = Settings::default();
-    for (name, value) in [
+    let settings = [
         ("latent-size", "2"),
         ("generator-hidden", "3"),
         ("discriminator-hidden", "2"),
@@ -72,18 +73,15 @@ pub fn train(run: &Path, more: &[(&str, &str)]) -> Ran {
         ("checkpoint-every", "2"),
         ("report-every", "1"),
         ("data", folder().to_str().unwrap()),
-    ]
-    .iter()
-    .chain(more)
-    {
-        settings.set(name, value);
-    }
-    let plan = Plan::new(&settings).unwrap();
+    ];
+    let settings = settings.iter().chain(more).map(|(name, text)| (name.to_string(), text.to_string()));
+    let member = Member { run: "run".to_string(), settings: settings.collect() };
+    let plan = member.plan().unwrap();
     let data = Dataset::open(folder()).unwrap();
     let data = if plan.config.labels { data.labelled().unwrap() } else { data };
     let end = Training::create(Some(run), plan.clone(), &data).unwrap().run(&Serial, &mut ()).unwrap();
     let files = files(run).into_iter().map(|path| (path.clone(), fs::read(path).unwrap())).collect();
-    Ran { data, plan, files, end: end.digest }
+    Ran { data, member, plan, files, end: end.digest }
 }
 
 /// All files under a folder, in order.
