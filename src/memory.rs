@@ -14,17 +14,19 @@ const LARGE: usize = 64 << 20;
 /// # Errors
 /// [`Error::Environment`] if this process cannot have them.
 pub fn room(bytes: usize, what: &str) -> Result<Vec<u8>, Error> {
-    let lacking =
-        |more: String| Err(Error::environment(format!("{what}: no memory for {bytes} bytes{more}")));
-    // A system that promises more than it has ends the process when the promise is taken up.
-    if bytes > LARGE
-        && let Some(available) = available_bytes()
-        && bytes as u64 > available
-    {
-        return lacking(format!(", {available} are available"));
+    let lacking = |more: String| Error::environment(format!("{what}: no memory for {bytes} bytes{more}"));
+    if let Some(available) = too_few(bytes) {
+        return Err(lacking(format!(", {available} are available")));
     }
     let mut room = Vec::new();
-    if room.try_reserve_exact(bytes).is_err() { lacking(String::new()) } else { Ok(room) }
+    room.try_reserve_exact(bytes).map_err(|_| lacking(String::new()))?;
+    Ok(room)
+}
+
+/// The bytes that are available, if they are fewer: a system that promises more than it has ends the process when the promise is
+/// taken up.
+fn too_few(bytes: usize) -> Option<u64> {
+    if bytes > LARGE { available_bytes().filter(|&available| bytes as u64 > available) } else { None }
 }
 
 /// So many bytes of that value, of `what`.
@@ -42,8 +44,12 @@ pub fn filled(bytes: usize, value: u8, what: &str) -> Result<Vec<u8>, Error> {
 /// # Errors
 /// [`Error::Environment`] if this process cannot have them.
 pub fn zeroed<T: bytemuck::Zeroable>(count: usize) -> Result<Box<[T]>, Error> {
-    bytemuck::try_zeroed_slice_box(count)
-        .map_err(|()| Error::environment(format!("no memory for {count} × {} bytes", size_of::<T>())))
+    let size = size_of::<T>();
+    let lacking = |more: String| Error::environment(format!("no memory for {count} × {size} bytes{more}"));
+    if let Some(available) = too_few(count.saturating_mul(size)) {
+        return Err(lacking(format!(", {available} are available")));
+    }
+    bytemuck::try_zeroed_slice_box(count).map_err(|()| lacking(String::new()))
 }
 
 /// The bytes that a process can still have, where the operating system says it: on Linux.
@@ -125,6 +131,11 @@ mod tests {
                 error.to_string().starts_with(&format!("picture: no memory for {bytes} bytes")),
                 "{error}"
             );
+        }
+        // More than is free, though a system may well promise it: what is asked for is never touched here.
+        if let Some(available) = available_bytes() {
+            let error = zeroed::<u8>(available as usize * 2).unwrap_err();
+            assert!(error.to_string().contains("are available"), "{error}");
         }
     }
 }

@@ -9,7 +9,7 @@ use std::path::Path;
 use duel::Isa;
 use duel::kernels::adam::AdamStep;
 use duel::kernels::cases::{self, Case, ENTRIES, Entry, Operand, Role, Shape, Values, Written};
-use duel::kernels::lists::PAIR;
+use duel::kernels::lists::{List, ListsMut, MOST_TERMS, PAIR};
 use duel::kernels::reference::AdamRates;
 use duel::kernels::tiles::{Mat, MatMut};
 
@@ -222,6 +222,21 @@ fn lists_hold_the_terms_that_are_not_zero(isa: Isa) {
                 assert_eq!(value, &expected, "{} pair {g} of {rows}×{terms}", isa.name());
             }
         }
+    }
+}
+
+#[test]
+fn a_row_has_no_more_terms_than_a_list_can_count() {
+    let x = vec![1.0; MOST_TERMS + 1];
+    let list = |terms: usize, isa: Isa| {
+        let (mut index, mut value, mut len) = (vec![0; terms], vec![[0.0; PAIR]; terms], [0]);
+        let lists = ListsMut::new(&mut index, &mut value, &mut len, 1, terms);
+        isa.run(List { x: Mat::new(&x, 1, terms, terms), columns: false, lists });
+        index
+    };
+    for isa in Isa::available() {
+        assert!(list(MOST_TERMS, isa).into_iter().eq(0..=u16::MAX));
+        assert!(std::panic::catch_unwind(|| list(MOST_TERMS + 1, isa)).is_err(), "{}", isa.name());
     }
 }
 

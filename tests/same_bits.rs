@@ -347,6 +347,8 @@ fn memory_of_the_caller_gives_the_same_bits_whatever_was_in_it() {
     // Every bit set is a NaN in every place.
     let mut memory: Vec<duel::Line> = vec![duel::Line::filled(f32::from_bits(u32::MAX)); lines + 1];
     let mut borrowed = Trainer::in_memory(config, images, &mut memory[1..]).unwrap();
+    assert_eq!(own.mean_probabilities().unwrap(), (0.5, 0.5));
+    assert_eq!(borrowed.mean_probabilities().unwrap(), (0.5, 0.5));
     for _ in 0..20 {
         assert_eq!(own.step(&Serial).unwrap(), borrowed.step(&Serial).unwrap());
     }

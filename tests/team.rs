@@ -125,6 +125,17 @@ fn a_worker_that_does_not_come_is_an_error_and_nothing_has_happened() {
     }
     // Nobody at all.
     assert!(trainer.run(&Threads(3, |_| false), 5, go_on).is_err() && trainer.steps_done() == 1);
+    // Nor are samples made that are not.
+    let mut images = vec![0; 8 * 400];
+    for missing in [0, 2, 3] {
+        let error =
+            trainer.sample(&Threads(3, |w| w != missing && missing < 3), 1, 0, &mut images).unwrap_err();
+        assert!(
+            matches!(&error, Error::Environment { .. }) && error.to_string().contains("workers"),
+            "{error}"
+        );
+    }
+    trainer.sample(&Threads(3, |_| true), 1, 0, &mut images).unwrap();
     // And it can go on.
     trainer.run(&Threads(3, |_| true), 5, go_on).unwrap();
     assert_eq!(trainer.steps_done(), 6);

@@ -30,8 +30,12 @@ using Trainer = std::unique_ptr<duel_trainer, Release<duel_trainer, duel_trainer
 // All workers at the same time, each on a thread; a program with threads that wait for work hands each of them one.
 static void on_own_threads(void *, size_t workers, duel_work work, void *job) {
     std::vector<std::thread> threads;
-    for (size_t w = 1; w < workers; w++) {
-        threads.emplace_back(work, job, w);
+    try {
+        for (size_t w = 1; w < workers; w++) {
+            threads.emplace_back(work, job, w);
+        }
+    } catch (const std::exception &) {
+        // No exception may cross the library. Those that have come wait for the others, and the run ends with an error.
     }
     work(job, 0);
     for (auto &thread : threads) {

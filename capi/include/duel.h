@@ -2,8 +2,8 @@
  *
  * Every function that can fail returns a duel_code; when that is not DUEL_OK, duel_message() says what was wrong and what was
  * expected. Null where something is needed, a size that is not right, a handle that another call is using and a handle
- * whose run has failed are such codes. Nothing here prints, exits, reads the environment or sets a global; no
- * panic and no exception of the library's crosses this interface.
+ * whose run has failed are such codes. Nothing here prints (but a fault that ends with DUEL_INTERNAL), exits, reads the environment
+ * or sets a global; no panic and no exception of the library's crosses this interface, nor may one of the caller's.
  *
  * Written by cbindgen from capi/src: a test keeps it current. */
 
@@ -71,7 +71,8 @@ typedef struct {
     size_t workers;
     // Calls `work(job, w)` once for each w from 0 to `workers` − 1, at most as many as there are, all at the same time and each on
     // another thread (one of them may be the calling one), and returns when all calls have returned. They wait for each other: if
-    // one does not start, all give up after 10 seconds, and the run ends with DUEL_ENVIRONMENT before it has begun.
+    // one does not start, all give up after 10 seconds, and the run ends with DUEL_ENVIRONMENT before it has begun. It must not
+    // throw: what cannot start a thread returns without it.
     void (*run)(void *host, size_t workers, duel_work work, void *job);
     // Handed to `run`. It is used on whatever thread calls the library.
     void *host;
@@ -200,7 +201,7 @@ duel_code duel_sampler_sample(duel_sampler *sampler,
 // As duel_trainer_generate.
 //
 // # Safety
-// As duel_sampler_sample; `z` is null or good for `count` numbers.
+// As duel_sampler_sample; `z` is null or good for `count` numbers, none of them in `pixels`.
 duel_code duel_sampler_generate(duel_sampler *sampler,
                                 const float *z,
                                 size_t count,
@@ -328,7 +329,7 @@ duel_code duel_trainer_sample(duel_trainer *trainer,
 // from −1 to 1 as in training.
 //
 // # Safety
-// As duel_trainer_sample; `z` is null or good for `count` numbers.
+// As duel_trainer_sample; `z` is null or good for `count` numbers, none of them in `pixels`.
 duel_code duel_trainer_generate(duel_trainer *trainer,
                                 const float *z,
                                 size_t count,

@@ -1,6 +1,7 @@
 //! Pointers of the caller's as what they point to: each is checked for null here, and for its size.
 
 use std::ffi::{CStr, c_char, c_void};
+use std::mem::MaybeUninit;
 use std::path::PathBuf;
 use std::slice;
 
@@ -44,6 +45,19 @@ pub(crate) unsafe fn values_mut<'a, T>(
     }
 }
 
+/// Refuses what is written to if it overlaps what is read.
+pub(crate) fn apart<T, U>(from: *const T, count: usize, to: *const U, places: usize) -> Result<(), Error> {
+    fits::<T>(count, "count")?;
+    fits::<U>(places, "bytes")?;
+    let (read, written) = (count * size_of::<T>(), places * size_of::<U>());
+    let begins_in = |a: usize, b: usize, bytes: usize| a.wrapping_sub(b) < bytes;
+    let (from, to) = (from.addr(), to.addr());
+    if read > 0 && written > 0 && (begins_in(from, to, written) || begins_in(to, from, read)) {
+        return Err(Error::usage("pixels", "overlap what they are made of"));
+    }
+    Ok(())
+}
+
 /// No object is larger than half of the address space.
 fn fits<T>(count: usize, name: &'static str) -> Result<(), Error> {
     match count.checked_mul(size_of::<T>()) {
@@ -58,11 +72,20 @@ fn fits<T>(count: usize, name: &'static str) -> Result<(), Error> {
 /// `to` is null or good for a value.
 pub(crate) unsafe fn put<T>(to: *mut T, value: T, name: &'static str) -> Result<(), Error> {
     // SAFETY: the caller's promise.
-    match unsafe { values_mut(to.cast::<std::mem::MaybeUninit<T>>(), 1, name) }? {
-        [place] => place.write(value),
-        _ => unreachable!("one was asked for"),
-    };
+    unsafe { place(to, name) }?.write(value);
     Ok(())
+}
+
+/// Where the caller wants a result.
+///
+/// # Safety
+/// As [`put`], as long as the place is used.
+pub(crate) unsafe fn place<'a, T>(to: *mut T, name: &'static str) -> Result<&'a mut MaybeUninit<T>, Error> {
+    // SAFETY: the caller's promise.
+    match unsafe { values_mut(to.cast(), 1, name) }? {
+        [place] => Ok(place),
+        _ => unreachable!("one was asked for"),
+    }
 }
 
 /// # Safety
@@ -155,8 +178,11 @@ impl Memory {
             let problem = format!("{bytes} bytes, expected {wanted} at a multiple of {}", align_of::<Line>());
             return Err(Error::usage("memory", problem));
         }
-        // SAFETY: the caller's promise; a line is of floats, and any bits are one.
-        Ok(Memory::Callers(unsafe { values_mut(memory.cast(), lines, "memory") }?))
+        // SAFETY: the caller's promise.
+        let memory = unsafe { values_mut(memory.cast::<MaybeUninit<Line>>(), lines, "memory") }?;
+        memory.fill(MaybeUninit::new(Line::filled(0.0)));
+        // SAFETY: each has been written.
+        Ok(Memory::Callers(unsafe { memory.assume_init_mut() }))
     }
 }
 

@@ -6,7 +6,7 @@ use duel::export::safetensors::Checkpoint;
 use duel::run::recorded::Named;
 use duel::{Error, GeneratorShape, Isa, Part, Sampler, Serial};
 
-use crate::arguments::{Memory, class, named, path, put, text, values, values_mut};
+use crate::arguments::{Memory, apart, class, named, path, put, text, values, values_mut};
 use crate::code::{duel_code, guard};
 use crate::handle::{Handle, Opaque, opaque};
 
@@ -46,7 +46,7 @@ impl From<duel_shape> for GeneratorShape {
 /// `shape` is null or good for a value.
 unsafe fn shape_of(shape: *const duel_shape) -> Result<duel_shape, Error> {
     // SAFETY: the caller's promise.
-    unsafe { shape.as_ref() }.copied().ok_or(Error::usage("shape", "is null"))
+    unsafe { values(shape, 1, "shape") }.map(|shape| shape[0])
 }
 
 /// The generator of a checkpoint (safetensors), of a run's folder (the newest state in it) or of RUN@STEP, which is trained again if it
@@ -176,7 +176,7 @@ pub unsafe extern "C" fn duel_sampler_sample(
 /// As duel_trainer_generate.
 ///
 /// # Safety
-/// As duel_sampler_sample; `z` is null or good for `count` numbers.
+/// As duel_sampler_sample; `z` is null or good for `count` numbers, none of them in `pixels`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn duel_sampler_generate(
     sampler: *mut duel_sampler,
@@ -188,6 +188,7 @@ pub unsafe extern "C" fn duel_sampler_generate(
 ) -> duel_code {
     // SAFETY: the caller's promise.
     guard(|| unsafe {
+        apart(z, count, pixels, bytes)?;
         let (z, pixels) = (values(z, count, "z")?, values_mut(pixels, bytes, "pixels")?);
         let label = class(label)?;
         duel_sampler::with(sampler, |generator| generator.sampler.generate(&Serial, z, label, pixels))

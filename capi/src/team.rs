@@ -19,7 +19,8 @@ pub struct duel_team {
     pub workers: usize,
     /// Calls `work(job, w)` once for each w from 0 to `workers` − 1, at most as many as there are, all at the same time and each on
     /// another thread (one of them may be the calling one), and returns when all calls have returned. They wait for each other: if
-    /// one does not start, all give up after 10 seconds, and the run ends with DUEL_ENVIRONMENT before it has begun.
+    /// one does not start, all give up after 10 seconds, and the run ends with DUEL_ENVIRONMENT before it has begun. It must not
+    /// throw: what cannot start a thread returns without it.
     pub run:
         Option<unsafe extern "C" fn(host: *mut c_void, workers: usize, work: duel_work, job: *mut c_void)>,
     /// Handed to `run`. It is used on whatever thread calls the library.
@@ -33,6 +34,9 @@ pub(crate) enum Threads {
     Host(HostTeam),
 }
 
+/// As the standard library's threads have it.
+const STACK_BYTES: usize = 2 << 20;
+
 /// A pool whose threads have ended when it is dropped: the program may unload the library then.
 pub(crate) struct Pool {
     /// None while it is dropped.
@@ -45,12 +49,18 @@ impl Pool {
         let mut handles = Vec::new();
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).spawn_handler(|thread| {
             let named = std::thread::Builder::new().name(format!("duel {}", thread.index()));
-            handles.push(named.spawn(|| thread.run())?);
+            // With a stack of its own size, which the environment does not tell: a host may be changing that.
+            handles.push(named.stack_size(STACK_BYTES).spawn(|| thread.run())?);
             Ok(())
         });
-        let pool = pool.build();
-        let pool = pool.map_err(|error| Error::environment(format!("no {threads} threads: {error}")))?;
-        Ok(Pool { pool: Some(pool), handles })
+        match pool.build() {
+            Ok(pool) => Ok(Pool { pool: Some(pool), handles }),
+            Err(error) => {
+                // Those that did start.
+                drop(Pool { pool: None, handles });
+                Err(Error::environment(format!("no {threads} threads: {error}")))
+            }
+        }
     }
 
     fn install<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
@@ -90,7 +100,7 @@ impl Threads {
         Pool::new(count).map(Threads::Pool)
     }
 
-    pub(crate) fn host(team: &duel_team) -> Result<Threads, Error> {
+    pub(crate) fn host(team: duel_team) -> Result<Threads, Error> {
         let run = team.run.ok_or(Error::usage("team", "its function is null"))?;
         if team.workers == 0 {
             return Err(Error::usage("team", "has no workers, expected 1 or more"));

@@ -8,7 +8,9 @@ use duel::export::c;
 use duel::export::safetensors::{Checkpoint, encode};
 use duel::{Dataset, Error, Isa, StepStats, Trainer, files};
 
-use crate::arguments::{Memory, class, named, path, put, settings, text, text_out, values, values_mut};
+use crate::arguments::{
+    Memory, apart, class, named, path, place, put, settings, text, text_out, values, values_mut,
+};
 use crate::code::{duel_code, guard};
 use crate::data::{duel_data, shared};
 use crate::handle::{Handle, Opaque, opaque};
@@ -128,7 +130,7 @@ pub unsafe extern "C" fn duel_trainer_set_team(
 ) -> duel_code {
     guard(|| {
         // SAFETY: the caller's promise.
-        let team = unsafe { team.as_ref() }.ok_or(Error::usage("team", "is null"))?;
+        let team = unsafe { values(team, 1, "team") }?[0];
         // SAFETY: the caller's promise.
         unsafe { duel_trainer::with(trainer, |run| Threads::host(team).map(|threads| run.threads = threads)) }
     })
@@ -161,8 +163,12 @@ pub unsafe extern "C" fn duel_trainer_set_isa(trainer: *mut duel_trainer, isa: *
 pub unsafe extern "C" fn duel_trainer_step(trainer: *mut duel_trainer, stats: *mut duel_stats) -> duel_code {
     // SAFETY: the caller's promise.
     guard(|| unsafe {
+        let to = if stats.is_null() { None } else { Some(place(stats, "stats")?) };
         let reported = duel_trainer::with(trainer, |run| run.trainer.step(&run.threads))?;
-        if stats.is_null() { Ok(()) } else { put(stats, reported.into(), "stats") }
+        if let Some(to) = to {
+            to.write(reported.into());
+        }
+        Ok(())
     })
 }
 
@@ -321,7 +327,7 @@ pub unsafe extern "C" fn duel_trainer_sample(
 /// from −1 to 1 as in training.
 ///
 /// # Safety
-/// As duel_trainer_sample; `z` is null or good for `count` numbers.
+/// As duel_trainer_sample; `z` is null or good for `count` numbers, none of them in `pixels`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn duel_trainer_generate(
     trainer: *mut duel_trainer,
@@ -335,6 +341,7 @@ pub unsafe extern "C" fn duel_trainer_generate(
         let label = class(label)?;
         // SAFETY: the caller's promise.
         unsafe {
+            apart(z, count, pixels, bytes)?;
             let (z, pixels) = (values(z, count, "z")?, values_mut(pixels, bytes, "pixels")?);
             duel_trainer::with(trainer, |run| run.trainer.generate(&run.threads, z, label, pixels))
         }

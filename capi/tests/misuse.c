@@ -138,6 +138,18 @@ int main(int argc, char **argv) {
     IS(duel_trainer_new(data, SMALL, memory, sizeof memory, &trainer), DUEL_USAGE, "memory");
     IS(duel_trainer_new(data, SMALL, memory + 1, bytes, &trainer), DUEL_USAGE, "multiple of 64");
     THAT(trainer == NULL);
+    /* Whatever the caller's memory held. */
+    char *own = malloc(bytes + 64);
+    if (own == NULL) {
+        return 2;
+    }
+    memset(own, 0x41, bytes + 64);
+    OK(duel_trainer_new(data, SMALL, own + (64 - (uintptr_t)own % 64), bytes, &trainer));
+    OK(duel_trainer_mean_probabilities(trainer, values));
+    THAT(values[0] == 0.5f && values[1] == 0.5f);
+    OK(duel_trainer_free(trainer));
+    free(own);
+    trainer = NULL;
     OK(duel_trainer_new(data, SMALL, NULL, 0, &trainer));
 
     /* Threads and backends. */
@@ -150,6 +162,7 @@ int main(int argc, char **argv) {
     OK(duel_trainer_set_threads(trainer, 2));
     duel_team team = {2, NULL, NULL};
     IS(duel_trainer_set_team(trainer, NULL), DUEL_USAGE, "team: is null");
+    IS(duel_trainer_set_team(trainer, (duel_team *)(void *)(memory + 1)), DUEL_USAGE, "aligned");
     IS(duel_trainer_set_team(trainer, &team), DUEL_USAGE, "null");
     team.run = in_turn, team.workers = 0;
     IS(duel_trainer_set_team(trainer, &team), DUEL_USAGE, "workers");
@@ -157,6 +170,9 @@ int main(int argc, char **argv) {
 
     /* Steps. */
     IS(duel_trainer_step(NULL, &stats), DUEL_USAGE, "trainer: is null");
+    IS(duel_trainer_step(trainer, (duel_stats *)(void *)(memory + 1)), DUEL_USAGE, "aligned");
+    OK(duel_trainer_steps(trainer, &steps));
+    THAT(steps == 0);
     OK(duel_trainer_step(trainer, &stats));
     OK(duel_trainer_step(trainer, NULL));
     IS(duel_trainer_run(NULL, 1, NULL, NULL), DUEL_USAGE, "trainer: is null");
@@ -179,6 +195,7 @@ int main(int argc, char **argv) {
     team.run = nobody;
     OK(duel_trainer_set_team(second, &team));
     IS(duel_trainer_run(second, 3, NULL, NULL), DUEL_ENVIRONMENT, "workers");
+    IS(duel_trainer_sample(second, 1, 0, -1, large, 2 * 28 * 28), DUEL_ENVIRONMENT, "workers");
     team.run = too_often;
     OK(duel_trainer_set_team(second, &team));
     OK(duel_trainer_run(second, 3, NULL, NULL));
@@ -211,6 +228,8 @@ int main(int argc, char **argv) {
     OK(duel_trainer_sample(trainer, 1, 0, -1, NULL, 0));
     IS(duel_trainer_generate(trainer, NULL, 100, -1, image, sizeof image), DUEL_USAGE, "z: is null");
     IS(duel_trainer_generate(trainer, z, 99, -1, image, sizeof image), DUEL_USAGE, "z");
+    IS(duel_trainer_generate(trainer, z, 100, -1, (uint8_t *)z, sizeof image), DUEL_USAGE, "overlap");
+    IS(duel_trainer_generate(trainer, z, 100, -1, (uint8_t *)(z + 100) - 1, sizeof image), DUEL_USAGE, "overlap");
     IS(duel_trainer_generate(trainer, z, 100, -1, image, 0), DUEL_USAGE, "z");
     z[7] = (float)(1e30 * 1e30);
     IS(duel_trainer_generate(trainer, z, 100, -1, image, sizeof image), DUEL_USAGE, "z: expected numbers");
@@ -314,6 +333,7 @@ int main(int argc, char **argv) {
     IS(duel_sampler_memory(&shape, &bytes), DUEL_USAGE, "pixels");
     shape.height = 2, shape.latent = 5;
     IS(duel_sampler_memory(NULL, &bytes), DUEL_USAGE, "shape: is null");
+    IS(duel_sampler_memory((duel_shape *)(void *)(memory + 1), &bytes), DUEL_USAGE, "aligned");
     IS(duel_sampler_memory(&shape, NULL), DUEL_USAGE, "bytes: is null");
     IS(duel_sampler_new(NULL, NULL, 0, &sampler), DUEL_USAGE, "shape: is null");
     IS(duel_sampler_new(&shape, memory, 1, &sampler), DUEL_USAGE, "memory");

@@ -101,7 +101,9 @@ pub fn zeros<'py, T: Element, D: Dimension>(
     let shape = shape.into_dimension();
     let dims = shape.slice();
     let possible = dims.iter().all(|&n| n <= isize::MAX as usize);
-    let bytes = dims.iter().try_fold(size_of::<T>(), |bytes, &n| bytes.checked_mul(n)).filter(|_| possible);
+    // It multiplies past a dimension of 0, too.
+    let bytes = dims.iter().try_fold(size_of::<T>(), |bytes, &n| bytes.checked_mul(n.max(1)));
+    let bytes = bytes.filter(|&bytes| possible && bytes <= isize::MAX as usize);
     // Asked for first, because NumPy's refusal is a panic here.
     match bytes.map(|bytes| memory::room(bytes, "array")) {
         Some(Ok(_)) => Ok(PyArray::zeros(py, shape, false)),
@@ -129,12 +131,16 @@ pub fn images<'py>(py: Python<'py>, wanted: Wanted<'_>) -> PyResult<Bound<'py, P
     Ok(images)
 }
 
-/// Noise of the caller's, f32 [n, latent]: number of images, and values.
-pub fn noise(z: &PyReadonlyArray2<'_, f32>, latent: usize) -> PyResult<usize> {
+/// Noise of the caller's, f32 [n, latent]: number of images, and values. A copy, because other threads of Python, which may write to the
+/// array, go on while images are made.
+pub fn noise(z: &PyReadonlyArray2<'_, f32>, latent: usize) -> PyResult<(usize, Vec<f32>)> {
     let [count, values] = *z.shape() else { unreachable!("it has two dimensions") };
     if values != latent || !z.is_c_contiguous() {
         let problem = format!("expected a contiguous array of float32 [n, {latent}]");
         return Err(raise(Error::usage("z", problem)));
     }
-    Ok(count)
+    let from = z.as_slice()?;
+    // Asked for first, because a vector's refusal ends the process.
+    memory::room(size_of_val(from), "z").map_err(raise)?;
+    Ok((count, from.to_vec()))
 }

@@ -73,9 +73,9 @@ impl Generator {
         z: PyReadonlyArray2<'_, f32>,
         label: Option<usize>,
     ) -> PyResult<Bound<'py, PyArray3<u8>>> {
-        let (size, count) = (self.size, noise(&z, self.latent)?);
-        let (z, Generator { sampler, threads, .. }) = (z.as_slice()?, self);
-        let make = &mut |out: &mut [u8]| sampler.generate(threads, z, label, out);
+        let (size, (count, z)) = (self.size, noise(&z, self.latent)?);
+        let Generator { sampler, threads, .. } = self;
+        let make = &mut |out: &mut [u8]| sampler.generate(threads, &z, label, out);
         images(py, Wanted { count, size, make })
     }
 }

@@ -185,9 +185,9 @@ impl Trainer {
         z: PyReadonlyArray2<'_, f32>,
         label: Option<usize>,
     ) -> PyResult<Bound<'py, PyArray3<u8>>> {
-        let (size, count) = (self.size(), noise(&z, self.trainer.config().latent_size)?);
-        let (z, Trainer { trainer, threads }) = (z.as_slice()?, self);
-        let make = &mut |out: &mut [u8]| trainer.generate(threads, z, label, out);
+        let (size, (count, z)) = (self.size(), noise(&z, self.trainer.config().latent_size)?);
+        let Trainer { trainer, threads } = self;
+        let make = &mut |out: &mut [u8]| trainer.generate(threads, &z, label, out);
         images(py, Wanted { count, size, make })
     }
 

@@ -206,6 +206,8 @@ def test_settings_are_those_of_the_program():
         (lambda: duel.Trainer(images(), **SMALL).sample(3, label=0), duel.UsageError, "class"),
         (lambda: duel.Trainer(images(), **SMALL).sample(2**62), MemoryError, "memory"),
         (lambda: duel.Trainer(images(), **SMALL).sample(-1), OverflowError, "negative"),
+        (lambda: duel.noise(0, 2**62), MemoryError, "memory"),
+        (lambda: duel.noise(2**62, 0), MemoryError, "memory"),
         (lambda: duel.Trainer(images(), **SMALL).generate(np.zeros((2, 4), np.float32)), duel.UsageError, "z"),
         (lambda: duel.Trainer(images(), **SMALL).generate(np.zeros((2, 5))), TypeError, "z"),
         (lambda: duel.Trainer(images(), **SMALL).generate(np.full((2, 5), np.nan, np.float32)), duel.UsageError, "z"),

@@ -13,7 +13,7 @@ pub fn dots(a: &[f32], b: &[f32], size: usize, terms: core::ops::Range<usize>, o
     assert!(terms.start <= terms.end && terms.end <= size && terms.len() <= MOST_TERMS);
     assert!(size > 0 && a.len().is_multiple_of(size) && b.len().is_multiple_of(size));
     let (m, n) = (a.len() / size, b.len() / size);
-    assert_eq!(out.len(), m * n);
+    assert_eq!(Some(out.len()), m.checked_mul(n));
     if out.is_empty() {
         return;
     }

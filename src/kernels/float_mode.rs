@@ -1,28 +1,30 @@
 //! The mode of a thread's floating-point unit: a host, or a library that it loads, may have set it to flush subnormal numbers
-//! to zero or to round otherwise (`-ffast-math` does the first at start-up), and then every bit would be another one. Uses
-//! [`error`](crate::error).
+//! to zero or to round otherwise (`-ffast-math` does the first at start-up), and then every bit would be another one; or to trap,
+//! and then the first sum that is not exact would end the program. Uses [`error`](crate::error).
 
 use crate::error::Error;
 
-/// Whether the calling thread rounds to nearest and keeps subnormal numbers, as every thread does that nobody has changed.
+/// Whether the calling thread rounds to nearest, keeps subnormal numbers and traps nothing, as every thread does that nobody has
+/// changed.
 #[inline]
 pub fn is_default() -> bool {
     #[cfg(all(target_arch = "x86_64", not(miri)))]
     return {
-        // Flush to zero (bit 15), rounding (14, 13), denormals are zeros (6).
-        const MODE: u32 = 1 << 15 | 0b11 << 13 | 1 << 6;
+        // Flush to zero (bit 15), rounding (14, 13), what does not trap (12 to 7), denormals are zeros (6).
+        const MODE: u32 = 1 << 15 | 0b11 << 13 | UNTRAPPED | 1 << 6;
+        const UNTRAPPED: u32 = 0b11_1111 << 7;
         let mut mxcsr = 0u32;
         // SAFETY: every x86-64 has this register; the instruction stores its 4 bytes to where the pointer leads, and that is
         // a u32 of this function.
         unsafe {
             core::arch::asm!("stmxcsr [{}]", in(reg) &raw mut mxcsr, options(nostack, preserves_flags));
         }
-        mxcsr & MODE == 0
+        mxcsr & MODE == UNTRAPPED
     };
     #[cfg(all(target_arch = "aarch64", not(miri)))]
     return {
-        // Flush to zero (bit 24), rounding (23, 22), alternate handling (1), flush inputs to zero (0).
-        const MODE: u64 = 1 << 24 | 0b11 << 22 | 0b11;
+        // Flush to zero (bit 24), rounding (23, 22), traps (15, 12 to 8), alternate handling (1), flush inputs to zero (0).
+        const MODE: u64 = 1 << 24 | 0b11 << 22 | 1 << 15 | 0b1_1111 << 8 | 0b11;
         let fpcr: u64;
         // SAFETY: every aarch64 lets every program read this register, and nothing else is touched.
         unsafe {
@@ -58,7 +60,7 @@ pub fn check() -> Result<(), Error> {
 /// The error of a thread whose mode is not the default.
 pub fn error() -> Error {
     Error::environment(
-        "a thread's floating-point unit flushes subnormal numbers to zero or does not round to nearest, so the bits would be \
+        "a thread's floating-point unit flushes subnormal numbers to zero, does not round to nearest, or traps, so the bits would be \
          others: expected the default mode, which the host or a library loaded into it has changed",
     )
 }
@@ -96,6 +98,18 @@ mod tests {
                 asm!("ldmxcsr [{}]", in(reg) &raw const before);
             }
             assert_eq!((found, computed), (default, default), "{bits:#x}");
+        }
+        for trap in 7..13 {
+            let (mut before, mut found) = (0u32, true);
+            // SAFETY: as above, and nothing computes meanwhile.
+            unsafe {
+                asm!("stmxcsr [{}]", in(reg) &raw mut before);
+                let mode = before & !(1 << trap);
+                asm!("ldmxcsr [{}]", in(reg) &raw const mode);
+                found &= is_default();
+                asm!("ldmxcsr [{}]", in(reg) &raw const before);
+            }
+            assert!(!found, "bit {trap}");
         }
     }
 }

@@ -26,10 +26,11 @@ fn instruction(x: f32, y: f32, z: f32) -> f32 {
 fn instruction(x: f32, y: f32, mut z: f32) -> f32 {
     macro_rules! assembly {
         ($class:ident, $template:literal) => {
-            // SAFETY: it reads three registers and writes one; that the target has it is FUSED_SCALARS' condition.
+            // SAFETY: it reads three registers and writes one, and may raise a floating-point flag, as any instruction that
+            // computes (so no `preserves_flags`); that the target has it is FUSED_SCALARS' condition.
             unsafe {
                 core::arch::asm!($template, x = in($class) x, y = in($class) y, z = inout($class) z,
-                    options(pure, nomem, nostack, preserves_flags))
+                    options(pure, nomem, nostack))
             }
         };
     }

@@ -347,7 +347,9 @@ impl Product<'_> {
         let vectors = n / V::LANES;
         let panels = vectors.div_ceil(LIST_VECTORS);
         for panel in 0..panels {
-            let (from, to) = (vectors * panel / panels, vectors * (panel + 1) / panels);
+            // No product overflows that a 32-bit machine cannot hold.
+            let part = |of: usize| (vectors as u64 * of as u64 / panels as u64) as usize;
+            let (from, to) = (part(panel), part(panel + 1));
             let j = from * V::LANES;
             match to - from {
                 6 => self.list_panel::<V, 6, false>(v, lists, j),
@@ -375,7 +377,7 @@ impl Product<'_> {
             // Where each pair's list goes on.
             let mut next = [0; ROWS / PAIR];
             for block in 0..blocks {
-                let end = k * (block + 1) / blocks;
+                let end = (k as u64 * (block as u64 + 1) / blocks as u64) as usize;
                 let span = Span { first: block == 0, last: block + 1 == blocks, end };
                 let after = if span.last { (0, j + NV * V::LANES) } else { (span.end, j) };
                 let ahead = self.ahead(after, k.div_ceil(blocks), NV * V::LANES);

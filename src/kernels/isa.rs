@@ -10,7 +10,7 @@ use crate::error::Error;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Avx2(());
 
-/// Proof that this CPU, and its operating system, support AVX-512F (and AVX2, FMA and POPCNT).
+/// Proof that this CPU, and its operating system, support AVX-512F (and AVX2, FMA, F16C and POPCNT).
 #[cfg(target_arch = "x86_64")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Avx512(());
@@ -85,7 +85,7 @@ fn detect_x86() -> Features {
         return Features::NONE;
     }
     let (basic, extended) = (__cpuid(1), __cpuid_count(7, 0));
-    let (fma, popcnt) = (bit(basic.ecx, 12), bit(basic.ecx, 23));
+    let (fma, popcnt, f16c) = (bit(basic.ecx, 12), bit(basic.ecx, 23), bit(basic.ecx, 29));
     let (osxsave, avx) = (bit(basic.ecx, 27), bit(basic.ecx, 28));
     if !(fma && popcnt && osxsave && avx) {
         return Features::NONE;
@@ -94,7 +94,8 @@ fn detect_x86() -> Features {
     let saved = unsafe { state_components() };
     // Bits 1 and 2: the system saves XMM and YMM. Bits 5 to 7: it saves the mask registers and ZMM.
     let avx2 = saved & 0b110 == 0b110 && bit(extended.ebx, 5);
-    let avx512 = avx2 && saved & 0b1110_0000 == 0b1110_0000 && bit(extended.ebx, 16);
+    // To the compiler AVX-512F has F16C in it.
+    let avx512 = avx2 && f16c && saved & 0b1110_0000 == 0b1110_0000 && bit(extended.ebx, 16);
     Features { avx2, avx512 }
 }
 
@@ -208,6 +209,7 @@ mod tests {
         let features = Features::detect();
         let scalar = is_x86_feature_detected!("fma") && is_x86_feature_detected!("popcnt");
         assert_eq!(features.avx2, is_x86_feature_detected!("avx2") && scalar);
-        assert_eq!(features.avx512, features.avx2 && is_x86_feature_detected!("avx512f"));
+        let wider = is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("f16c");
+        assert_eq!(features.avx512, features.avx2 && wider);
     }
 }

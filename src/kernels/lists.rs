@@ -14,6 +14,9 @@ use super::vector::{Kernel, Vector};
 /// Rows that share a list.
 pub const PAIR: usize = 2;
 
+/// Terms of a row that can be listed: as many as a u16 can count.
+pub const MOST_TERMS: usize = 1 << 16;
+
 /// Whether one of the values is not ±0.
 #[inline(always)]
 pub fn any([a, b]: [f32; PAIR]) -> bool {
@@ -79,7 +82,8 @@ impl<'a> ListsMut<'a> {
         capacity: usize,
     ) -> Self {
         let pairs = rows.div_ceil(PAIR);
-        assert!(len.len() == pairs && index.len() == pairs * capacity && value.len() == pairs * capacity);
+        let places = pairs.checked_mul(capacity).expect("there are no slices as long as that");
+        assert!(len.len() == pairs && index.len() == places && value.len() == places);
         ListsMut { index, value, len, capacity, rows }
     }
     /// A shared view.
@@ -125,7 +129,7 @@ impl<'a> ListsMut<'a> {
     }
 }
 
-/// Lists the rows of `x`, or its columns: the terms of row i are `x[i][k]`, or `x[k][i]`.
+/// Lists the rows of `x`, or its columns: the terms of row i are `x[i][k]`, or `x[k][i]`, [`MOST_TERMS`] at most.
 #[derive(Debug)]
 pub struct List<'a> {
     /// The matrix.
@@ -140,7 +144,7 @@ impl List<'_> {
     fn check(&self) {
         let (rows, terms) = (self.x.rows(), self.x.cols());
         let (rows, terms) = if self.columns { (terms, rows) } else { (rows, terms) };
-        assert!(rows == self.lists.rows && terms <= self.lists.capacity);
+        assert!(rows == self.lists.rows && terms <= self.lists.capacity && terms <= MOST_TERMS);
     }
 }
 

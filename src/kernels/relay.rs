@@ -34,9 +34,10 @@ impl Flag {
     }
 }
 
-/// The lines that the flags of a relay take: `blocks` and one more for each worker.
+/// The lines that the flags of a relay take: `blocks` and one more for each worker; more than there can be where the number of
+/// them overflows, because workers would share them otherwise.
 pub const fn flag_lines(workers: usize, blocks: usize) -> usize {
-    workers * (blocks + 1)
+    workers.saturating_mul(blocks.saturating_add(1))
 }
 
 /// A matrix that goes from worker to worker.
@@ -228,6 +229,15 @@ mod tests {
             Relay::new(matrix, &mut flags, (workers, blocks), first_writer, first_reader, meeting);
         let mut seats = Seats::of(&mut relay);
         test((0..workers).map(|_| seats.seat()).collect())
+    }
+
+    #[test]
+    #[should_panic]
+    fn more_flags_than_can_be_counted_are_not_there() {
+        let (mut values, mut flags) = ([0u32; 4], [Line::filled(0.0); 4]);
+        let matrix = MatMut::new(&mut values, 2, 2, 2);
+        let workers = (1 << (usize::BITS - 1)) + 2;
+        Relay::new(matrix, &mut flags, (workers, 1), 0, 1, &Meeting::new(workers));
     }
 
     /// A meeting at which a worker has failed: whoever would have to wait is stopped instead.

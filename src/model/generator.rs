@@ -1,7 +1,7 @@
 //! The generator: z → h = relu(z·W1 + b1) → y = output_sigmoid(h·W2 + b2). Uses `kernels`, `rng`,
 //! [`parallel`](crate::parallel), `layers`, `places`, `pack`, `update` and `phase`.
 
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::layers::{Ops, Terms, multiply, start};
 use super::pack::{unweave, weave};
@@ -297,7 +297,8 @@ struct Sampling<'a> {
 ///
 /// # Errors
 /// [`Error::Usage`] if there is no such class, or the noise is of another number of images or a value beyond ±2²⁰, up to which no
-/// sum overflows; [`Error::Environment`] if a worker's floating-point unit is in another mode than the default.
+/// sum overflows; [`Error::Environment`] if a worker's floating-point unit is in another mode than the default, or a worker has not
+/// come to an end.
 pub fn sample(
     team: &impl Team,
     ops: &Ops<'_>,
@@ -335,13 +336,20 @@ pub fn sample(
         let wanted = Wanted { noise, first: wanted.first.wrapping_add(from as u64), ..wanted };
         Some(Sampling { room: own, wanted, out: images })
     });
-    let refused = AtomicBool::new(false);
+    let (refused, done) = (AtomicBool::new(false), AtomicUsize::new(0));
     team.run(&mut parts[..n], |part| match part.take() {
-        Some(part) if float_mode::is_default() => part.run(ops, weights),
+        Some(part) if float_mode::is_default() => {
+            part.run(ops, weights);
+            done.fetch_add(1, Ordering::Relaxed);
+        }
         Some(_) => refused.store(true, Ordering::Relaxed),
         None => {}
     });
-    if refused.load(Ordering::Relaxed) { Err(float_mode::error()) } else { Ok(()) }
+    match done.into_inner() {
+        _ if refused.into_inner() => Err(float_mode::error()),
+        done if done < n => Err(Error::environment("not all workers of the team have done their part")),
+        _ => Ok(()),
+    }
 }
 
 impl Sampling<'_> {

@@ -299,7 +299,7 @@ impl Layout {
     }
 
     /// The state before the first step: weights N(0, σ) with σ = 1/√(fan_in/2) in row-major order, both normals of a
-    /// pair in turn; biases and moments 0. An average begins as the parameters are.
+    /// pair in turn; biases, moments and logits 0. An average begins as the parameters are.
     pub(crate) fn initialise(&self, memory: &mut [Line], seed: u64) {
         for tensor in Tensor::ALL {
             for part in Part::ALL {
@@ -320,6 +320,8 @@ impl Layout {
                 pair[(n - 1) % 2]
             });
         }
+        let mut logits = self.logits.of_mut::<f32>(memory);
+        (0..logits.rows()).for_each(|row| logits.row_mut(row).fill(0.0));
         self.begin_averages(memory);
     }
 

@@ -165,14 +165,23 @@ pub extern "C" fn setting() -> i32 {
     })
 }
 
+/// So many bytes.
+fn bytes(sizes: &[usize]) -> Result<usize, Error> {
+    let bytes = sizes.iter().try_fold(1, |bytes: usize, &size| bytes.checked_mul(size));
+    bytes
+        .filter(|&bytes| bytes <= isize::MAX as usize)
+        .ok_or(Error::usage("count", "more than any memory holds"))
+}
+
 /// A training at step 0 on `count` images in the room, u8 [count, height, width], and their labels, u8 \[count], if it has them.
 #[unsafe(no_mangle)]
 pub extern "C" fn train(count: usize, height: usize, width: usize) -> i32 {
     call(|page, mut pixels, _| {
-        if pixels.len() < count * height * width {
+        let bytes = bytes(&[count, height, width])?;
+        if pixels.len() < bytes {
             return Err(Error::usage("images", "fewer bytes than their sizes say"));
         }
-        let labels = pixels.split_off(count * height * width);
+        let labels = pixels.split_off(bytes);
         let digits = Digits { pixels, labels, height, width };
         digits.check()?;
         let lines = Trainer::<_, Arena>::memory_lines(&page.config, &digits)?;
@@ -206,7 +215,7 @@ pub extern "C" fn digest() -> i32 {
 pub extern "C" fn samples(seed: u64, class: i32, count: usize) -> i32 {
     call(|page, _, result| {
         let trainer = page.trainer.as_mut().ok_or(none_yet("training"))?;
-        result.resize(count * trainer.image_size(), 0);
+        result.resize(bytes(&[count, trainer.image_size()])?, 0);
         trainer.sample_class(&Serial, seed, 0, class.try_into().ok(), result)
     })
 }
