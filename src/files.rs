@@ -100,6 +100,34 @@ pub fn write_whole(
     path: &Path,
     fill: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,
 ) -> Result<(), Error> {
+    write(path, fill, |part, whole| fs::rename(part, whole))
+}
+
+/// As [`write_whole`], but a file that has appeared under that name meanwhile stays.
+///
+/// # Errors
+/// As [`write_whole`]; [`Error::Usage`] if one has.
+pub fn write_new(path: &Path, fill: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> Result<(), Error> {
+    let written = write(path, fill, |part, whole| match fs::hard_link(part, whole) {
+        Ok(()) => fs::remove_file(part),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(error),
+        // Not every file system has links.
+        Err(_) if whole.symlink_metadata().is_ok() => Err(ErrorKind::AlreadyExists.into()),
+        Err(_) => fs::rename(part, whole),
+    });
+    written.map_err(|error| match error {
+        Error::Io { error, .. } if error.kind() == ErrorKind::AlreadyExists => {
+            Error::usage(path.display().to_string(), "is there now, expected a new file: it stays as it is")
+        }
+        error => error,
+    })
+}
+
+fn write(
+    path: &Path,
+    fill: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,
+    name_it: impl FnOnce(&Path, &Path) -> std::io::Result<()>,
+) -> Result<(), Error> {
     let failed = |error| Error::io(path, error);
     let name = path.file_name().unwrap_or_default();
     let (folder, _open) = near(parent(path), name).map_err(failed)?;
@@ -108,7 +136,7 @@ pub fn write_whole(
         let mut file = BufWriter::new(file);
         fill(&mut file)?;
         file.into_inner()?.sync_all()?;
-        fs::rename(&part, folder.join(name))
+        name_it(&part, &folder.join(name))
     };
     write().map_err(|error| {
         let _ = fs::remove_file(&part);
@@ -150,10 +178,25 @@ fn unfinished(folder: &Path) -> std::io::Result<(PathBuf, File)> {
 
 /// Whether a file's name is that of an unfinished one.
 pub fn is_unfinished(path: &Path) -> bool {
-    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    let number = name.strip_prefix(UNFINISHED.0).and_then(|name| name.strip_suffix(UNFINISHED.1));
+    writer_of(path).is_some()
+}
+
+/// Whether it is, and no process writes to it any more, as far as the system tells.
+pub fn is_abandoned(path: &Path) -> bool {
+    let Some(writer) = writer_of(path) else { return false };
+    let here = path.canonicalize().unwrap_or_default();
+    let open = list(Path::new(&format!("/proc/{writer}/fd"))).unwrap_or_default();
+    !open.iter().any(|open| fs::read_link(open).is_ok_and(|file| file == here))
+}
+
+/// The process that an unfinished file is named after.
+fn writer_of(path: &Path) -> Option<u32> {
+    let name = path.file_name()?.to_str()?;
+    let number = name.strip_prefix(UNFINISHED.0)?.strip_suffix(UNFINISHED.1)?;
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    number.is_some_and(|number| number.splitn(2, '-').all(digits))
+    let mut numbers = number.splitn(2, '-');
+    let process = numbers.next().filter(|text| digits(text))?;
+    u32::from_str_radix(process, 16).ok().filter(|_| numbers.all(digits))
 }
 
 /// The folder that `path` is in.

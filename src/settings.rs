@@ -47,7 +47,20 @@ macro_rules! plain_values {
         }
     )+};
 }
-plain_values!(usize: Integer, u64: Integer, f32: Float, bool: Boolean);
+plain_values!(usize: Integer, u64: Integer, bool: Boolean);
+
+impl Value for f32 {
+    const KIND: Kind = Kind::Float;
+    /// No number but 0 itself is read as 0.
+    fn read(text: &str) -> Option<Self> {
+        let digits = text.split(['e', 'E']).next().unwrap_or_default();
+        let is_zero = !digits.contains(|c: char| ('1'..='9').contains(&c));
+        text.parse().ok().filter(|&number| number != 0.0 || is_zero)
+    }
+    fn write(&self, to: &mut dyn fmt::Write) -> fmt::Result {
+        write!(to, "{self}")
+    }
+}
 
 /// What is said about a setting.
 #[derive(Clone, Copy, Debug)]

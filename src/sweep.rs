@@ -171,7 +171,7 @@ pub fn write_plan(folder: &Path, members: &[Member]) -> Result<PathBuf, Error> {
 pub fn read_plan(path: &Path) -> Result<Vec<Member>, Error> {
     let path = &if path.is_dir() { path.join(PLAN) } else { path.to_path_buf() };
     let bytes = files::read(path).map_err(|error| Error::io(path, error))?;
-    let text = String::from_utf8_lossy(&bytes);
+    let text = String::from_utf8_lossy(bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&bytes));
     let (mut members, mut names) = (Vec::new(), HashSet::new());
     for (i, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
         let bad =
@@ -216,6 +216,8 @@ pub struct Outcome {
     pub steps: u64,
     /// Digest of its state.
     pub digest: Option<Digest>,
+    /// Digest of the data that it is trained on.
+    pub data_digest: Option<Digest>,
     /// The last line of its log.
     pub last: Option<Entry>,
     /// What the samples of that state are worth, if that was asked.
@@ -250,7 +252,8 @@ impl Outcome {
             member: member.clone(),
             status: manifest.as_ref().map(|run| run.status),
             steps,
-            digest: manifest.and_then(|run| run.state_digest),
+            digest: manifest.as_ref().and_then(|run| run.state_digest),
+            data_digest: manifest.map(|run| run.data_digest),
             last: log::entries(&folder.log())?.into_values().next_back(),
             evaluation: evaluation.filter(|evaluation| evaluation.step == steps),
         })
@@ -274,6 +277,27 @@ impl Outcome {
             ("coverage", report.map(|report| report.coverage)),
         ]
     }
+}
+
+/// Refuses runs that are of the same data by their plan, and are not: the same path may have led elsewhere.
+///
+/// # Errors
+/// [`Error::Input`]; as [`Plan::new`].
+pub fn same_data(outcomes: &[Outcome]) -> Result<(), Error> {
+    let mut seen: HashMap<(PathBuf, bool), (&str, Digest)> = HashMap::new();
+    for outcome in outcomes {
+        let (plan, run) = (outcome.member.plan()?, &outcome.member.run);
+        let Some(digest) = outcome.data_digest else { continue };
+        let of = (plan.schedule.data, plan.config.labels);
+        let (other, theirs) = *seen.entry(of).or_insert((run, digest));
+        if theirs != digest {
+            let problem = format!(
+                "is trained on other data than {other}: {digest}, not {theirs}, though the plan says the same"
+            );
+            return Err(Error::input(run.clone(), problem));
+        }
+    }
+    Ok(())
 }
 
 /// The names of the settings that the runs of a plan differ in.
@@ -451,6 +475,7 @@ mod tests {
             status: Some(Status::Done),
             steps: 0,
             digest: None,
+            data_digest: None,
             last: None,
             evaluation: None,
         };

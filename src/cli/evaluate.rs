@@ -8,7 +8,7 @@ use duel::evaluate::{Beside, Evaluation, Material, Report, Sets, Wanted};
 use duel::export::grid::canvas;
 use duel::export::png;
 use duel::export::safetensors::Checkpoint;
-use duel::files::write_whole;
+use duel::files::{write_new, write_whole};
 use duel::run::{Folder, Observer, Training};
 use duel::{Dataset, Error, Rayon};
 
@@ -228,5 +228,5 @@ fn write_pairs(path: &Path, sets: &Sets<'_>, report: &Report) -> Result<(), Erro
     let bytes: Vec<u8> = pairs.flatten().copied().collect();
     let rows = (2 * report.copies.closest.len()).div_ceil(COLUMNS);
     let canvas = canvas(&bytes, (samples.width(), samples.height()), (COLUMNS, rows), true)?;
-    write_whole(path, |file| png::write(&canvas, file))
+    write_new(path, |file| png::write(&canvas, file))
 }

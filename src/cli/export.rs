@@ -6,7 +6,7 @@ use clap::Args;
 use duel::Error;
 use duel::export::c;
 use duel::export::onnx::{self, Network};
-use duel::files::write_whole;
+use duel::files::write_new;
 
 use super::replay::Replay;
 use super::terminal::{grouped, new_file, print};
@@ -48,16 +48,16 @@ impl Export {
             return Err(Error::usage("--discriminator", "expected --out NAME.onnx beside it"));
         }
         if is("c") {
-            write_whole(&self.out, |file| c::write(&checkpoint, self.raw, file))?;
+            write_new(&self.out, |file| c::write(&checkpoint, self.raw, file))?;
         } else if is("onnx") {
             let network = match self.discriminator {
                 true => Network::Discriminator,
                 false => Network::Generator { raw: self.raw },
             };
-            write_whole(&self.out, |file| onnx::write(&checkpoint, network, file))?;
+            write_new(&self.out, |file| onnx::write(&checkpoint, network, file))?;
         } else {
             let bytes = checkpoint.encode()?;
-            write_whole(&self.out, |file| file.write_all(&bytes))?;
+            write_new(&self.out, |file| file.write_all(&bytes))?;
         }
         note!("{name}, step {} → {}", grouped(checkpoint.step), self.out.display());
         print(&format!("State digest: {}\n", checkpoint.digests.state))

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use duel::export::apng;
 use duel::export::grid::Canvas;
-use duel::files::write_whole;
+use duel::files::write_new;
 use duel::run::Status;
 use duel::run::record::canvas_of;
 use duel::run::recorded::Recorded;
@@ -100,8 +100,9 @@ impl Film {
             })
         })?;
         drop(progress);
+        frames.first().map_or(Ok(()), |frame| apng::fits(frame, self.scale))?;
         let frames = frames.iter().map(|frame| frame.scaled(self.scale));
-        write_whole(&self.out, |file| apng::write(frames, self.fps, HOLD, file))
+        write_new(&self.out, |file| apng::write(frames, self.fps, HOLD, file))
     }
 }
 

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use duel::export::grid::{Canvas, canvas};
 use duel::export::{apng, png};
-use duel::files::{parent, write_whole};
-use duel::{Error, Rayon, rng};
+use duel::files::{parent, write_new};
+use duel::{Error, Rayon, memory, rng};
 
 use super::number;
 use super::replay::Replay;
@@ -98,7 +98,7 @@ impl Interpolate {
             .flat_map(|i| between(from, to, i as f64 / (self.frames - 1) as f64, self.path))
             .collect();
         let (width, height) = (checkpoint.width, checkpoint.height);
-        let mut images = vec![0; self.frames * width * height];
+        let mut images = memory::filled(self.frames * width * height, 0, "images")?;
         let mut sampler = checkpoint.sampler(self.raw)?;
         sampler.set_isa(isa);
         pool.install(|| sampler.generate(&Rayon, &z, class, &mut images))?;
@@ -110,15 +110,16 @@ impl Interpolate {
         );
         if let Some(path) = &self.out {
             let strip = canvas(&images, (width, height), (self.frames, 1), true)?;
-            write_whole(path, |file| png::write(&strip, file))?;
+            write_new(path, |file| png::write(&strip, file))?;
         }
         if let Some(path) = &self.film {
             let picture = |image| canvas(image, (width, height), (1, 1), true);
             let mut frames = images.chunks(width * height).map(picture).collect::<Result<Vec<_>, Error>>()?;
             let back: Vec<Canvas> = frames[1..frames.len() - 1].iter().rev().cloned().collect();
             frames.extend(back);
+            frames.first().map_or(Ok(()), |frame| apng::fits(frame, self.scale))?;
             let frames = frames.iter().map(|frame| frame.scaled(self.scale));
-            write_whole(path, |file| apng::write(frames, self.fps, 0, file))?;
+            write_new(path, |file| apng::write(frames, self.fps, 0, file))?;
         }
         Ok(())
     }

@@ -48,7 +48,7 @@ impl Replay {
 pub fn told_by(place: &str, error: Error) -> Error {
     match error {
         Error::Io { path, error } => {
-            let problem = format!("{error} ({place}; --data names another place)");
+            let problem = format!("{error} ({place})");
             Error::io(path, std::io::Error::new(error.kind(), problem))
         }
         other => other,

@@ -9,7 +9,7 @@ use duel::data::labels::label_files;
 use duel::export::grid::canvas;
 use duel::export::safetensors::Checkpoint;
 use duel::export::{idx, npy, png};
-use duel::files::{read, write_whole};
+use duel::files::{read, write_new};
 use duel::run::record::grid;
 use duel::{Digest, Error, Line, Rayon, Sampler, memory};
 use sha2::{Digest as _, Sha256};
@@ -85,6 +85,10 @@ impl Sample {
             Format::Idx { .. } if classes > 0 => label_files(&self.out),
             _ => Vec::new(),
         };
+        if classes > 0 && labels.is_empty() && matches!(format, Format::Idx { .. }) {
+            let problem = "expected a name in UTF-8, so that the labels beside it have one";
+            return Err(Error::usage("--out", problem));
+        }
         if let Some(labels) = labels.iter().find(|labels| labels.exists()) {
             let problem =
                 format!("{} would be taken for its labels, expected it to be removed", labels.display());
@@ -160,7 +164,7 @@ impl Sample {
     fn write_labels(&self, path: &Path, gzip: bool, count: usize, classes: usize) -> Result<(), Error> {
         let mut labels = memory::room(count, "labels")?;
         labels.extend((0..count).map(|i| self.class.unwrap_or(i % classes) as u8));
-        write_whole(path, |file| idx::write(file, gzip, &[count as u32], |out| out.write_all(&labels)))
+        write_new(path, |file| idx::write(file, gzip, &[count as u32], |out| out.write_all(&labels)))
     }
 
     /// Writes the file; the digest is that of the images' bytes, white on black.
@@ -206,14 +210,14 @@ impl Sample {
                 make(&mut all).map_err(|error| Error::io(&self.out, error))?;
                 let canvas = canvas(&all, (width, height), grid, !self.no_invert)?;
                 drop(all);
-                write_whole(&self.out, |file| png::write(&canvas, file))?;
+                write_new(&self.out, |file| png::write(&canvas, file))?;
             }
             Format::Npy => {
-                write_whole(&self.out, |file| npy::write_images(file, [count, height, width], make))?;
+                write_new(&self.out, |file| npy::write_images(file, [count, height, width], make))?;
             }
             Format::Idx { gzip } => {
                 let sizes = [count as u32, height as u32, width as u32];
-                write_whole(&self.out, |file| idx::write(file, gzip, &sizes, make))?;
+                write_new(&self.out, |file| idx::write(file, gzip, &sizes, make))?;
             }
         }
         Ok(Digest(hash.finalize().into()))

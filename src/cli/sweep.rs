@@ -13,7 +13,7 @@ use duel::sweep::{self, Member, Outcome};
 use duel::{Dataset, Error, Isa, Rayon, StepStats};
 
 use super::machine::{self, Machine, Pool};
-use super::replay::where_data_are;
+use super::replay::{told_by, where_data_are};
 use super::settings::Flags;
 use super::signals::Signals;
 use super::terminal::{Progress, counted, grouped, print, shell_word};
@@ -235,12 +235,18 @@ fn run_one(plan: &Path, index: usize, machine: &Machine) -> Result<u8, Error> {
     };
     let out = folder_of(plan);
     if !is_over(out, member) {
-        let data = datasets(std::slice::from_ref(member), true)?;
+        let settings = member.plan()?;
+        let place = format!("as line {} of the plan says, from here", index + 1);
+        let data = open_told(&settings.schedule.data, &settings.config);
+        let data = data.map_err(|error| told_by(&place, error))?;
+        let data = vec![((settings.schedule.data, settings.config.labels), data)];
         let progress = Progress::of("steps trained");
         progress.begin(member.plan()?.schedule.steps);
         let failed = AtomicBool::new(false);
         let all = All { out, data: &data, isa, signals: &signals, progress: &progress, failed: &failed };
-        all.train(member, &machine.pool()?)?;
+        if !all.train(member, &machine.pool()?)? {
+            return Err(Error::usage(member.run.clone(), "another process trains it"));
+        }
     }
     let outcome = Outcome::read(out, member, &Notes)?;
     let digest = outcome.digest.map_or("none".to_string(), |digest| digest.to_string());
@@ -294,24 +300,24 @@ impl All<'_> {
         error.into_inner().expect("nothing panics while it is held").map_or(Ok(()), Err)
     }
 
-    /// Begins a run or goes on with it. One that diverges is a result.
-    fn train(&self, member: &Member, pool: &Pool) -> Result<(), Error> {
+    /// Begins a run or goes on with it; false if another process trains it. One that diverges is a result.
+    fn train(&self, member: &Member, pool: &Pool) -> Result<bool, Error> {
         let (plan, path) = (member.plan()?, self.out.join(&member.run));
         let data = data_of(&plan, self.data);
         let folder = Folder::new(&path);
         // Another process may do the same sweep.
         if is_over(self.out, member) {
-            return Ok(());
+            return Ok(true);
         }
         let begun = match folder.config().exists() {
             true => Unfinished::open(&path, self.progress).and_then(|old| Training::resume(old, plan, data)),
             false => Training::create(Some(&path), plan, data),
         };
         let mut training = match begun {
-            Err(Error::Usage { .. }) if is_over(self.out, member) => return Ok(()),
+            Err(Error::Usage { .. }) if is_over(self.out, member) => return Ok(true),
             Err(Error::Usage { .. }) if folder.is_held() == Some(true) => {
                 self.progress.note(&format!("{}: another process trains it", member.run));
-                return Ok(());
+                return Ok(false);
             }
             begun => begun?,
         };
@@ -330,7 +336,7 @@ impl All<'_> {
             }
         };
         self.progress.note(&format!("{}: {ended}", member.run));
-        Ok(())
+        Ok(true)
     }
 }
 
@@ -357,6 +363,7 @@ impl Observer for Notes {
 fn collect(out: &Path, members: &[Member]) -> Result<(), Error> {
     let outcomes =
         members.iter().map(|member| Outcome::read(out, member, &Notes)).collect::<Result<Vec<_>, Error>>()?;
+    sweep::same_data(&outcomes)?;
     let path = out.join(sweep::SUMMARY);
     write_whole(&path, |file| file.write_all(sweep::summary(&outcomes).as_bytes()))?;
     let mut text = String::new();

@@ -71,7 +71,13 @@ impl Train {
         let Some(resume) = self.resume else {
             let data = match settings.source("data") {
                 Some((file, line)) => open_told(&plan.schedule.data, &plan.config).map_err(|error| {
-                    told_by(&format!("as line {line} of {} says, from here", file.display()), error)
+                    told_by(
+                        &format!(
+                            "as line {line} of {} says, from here; --data names another place",
+                            file.display()
+                        ),
+                        error,
+                    )
                 })?,
                 None => open_data(&plan.schedule.data, &plan.config).map_err(where_data_are)?,
             };
@@ -84,18 +90,28 @@ impl Train {
             let asked = Asked { isa, machine: &self.machine, beside, show: self.show };
             return train(training, &data, asked, signals);
         };
-        let auto = resume == Path::new("auto");
+        // A path with a slash behind it is a folder of that name.
+        let auto = resume.as_os_str() == "auto";
         if !auto && self.out.is_some() {
             let problem = "a run goes on in its own folder: expected no --out beside --resume PATH";
             return Err(Error::usage("--out", problem));
         }
         let default = Folder::default_of(plan.config.seed);
         let path = if auto { self.out.as_deref().unwrap_or(&default) } else { &resume };
+        if auto && !path.is_dir() {
+            // What it says of a folder without a run; no step of another one is meant.
+            Folder::new(path).read_settings()?;
+        }
         let old = Unfinished::open(path, &Progress::of("steps trained"))?;
-        let folder = settings.get("data").map(PathBuf::from);
+        let told = settings.get("data").filter(|_| settings.source("data").is_some()).map(PathBuf::from);
+        let typed = settings.get("data").filter(|_| told.is_none()).map(PathBuf::from);
         let plan = Plan::new(&settings.or(old.run().settings.clone()))?;
-        let data = old.run().find_data(folder.as_deref());
-        let data = if folder.is_some() { data.map_err(where_data_are)? } else { data? };
+        let told = told.and_then(|told| open_told(&told, &plan.config).ok());
+        let data = match (told.filter(|data| old.run().trained_on(data).is_ok()), typed) {
+            (Some(data), _) => data,
+            (None, None) => old.run().find_data(None)?,
+            (None, typed) => old.run().find_data(typed.as_deref()).map_err(where_data_are)?,
+        };
         let beside = beside(self.evaluate, &data, &plan)?;
         let asked = Asked { isa, machine: &self.machine, beside, show: self.show };
         train(Training::resume(old, plan, &data)?, &data, asked, signals)
@@ -136,11 +152,11 @@ fn train(
             "The file system has no locks: nothing guards this folder against a second process that writes there."
         );
     }
-    let (until, steps) = (training.until(), plan.schedule.steps);
-    if until < steps {
+    let (until, was_at) = (training.until(), training.was_at());
+    if until < was_at {
         note!(
             "This run has been at step {} already, and that stays: this session ends after step {}.",
-            grouped(steps),
+            grouped(was_at),
             grouped(until)
         );
     }
@@ -154,8 +170,9 @@ fn train(
         let path = training.folder().path();
         let resume = if training.was_at() > done {
             // There are later states, too.
-            let state = PathBuf::from(format!("{}@{done}", path.display()));
-            format!("--resume {} --steps {until}", shell_word(&state))
+            let mut state = path.as_os_str().to_os_string();
+            state.push(format!("@{done}"));
+            format!("--resume {} --steps {until}", shell_word(Path::new(&state)))
         } else {
             format!("--resume auto --out {}", shell_word(path))
         };
@@ -236,7 +253,7 @@ fn close(
         draw(&picture);
     }
     let seconds = elapsed.as_secs_f64();
-    let rate = if steps == 0 { 0.0 } else { steps as f64 / seconds };
+    let rate = if seconds > 0.0 { steps as f64 / seconds } else { 0.0 };
     note!("{} in {seconds:.1} s ({rate:.0} steps/s)", counted(steps, "step"));
     if end.canvas.is_some() {
         note!("Samples: {}", training.last_canvas().display());

@@ -104,10 +104,19 @@ impl Beside {
     /// Reads the labels, the images for tests and their labels, as far as they are there.
     ///
     /// # Errors
-    /// [`Error::Input`] if they are malformed; [`Error::Io`].
+    /// [`Error::Input`] if they are malformed, or of another size; [`Error::Io`].
     pub fn read(data: &Dataset) -> Result<Beside, Error> {
         let labels = |of: &Dataset| Labels::beside(of.path(), of.images().count());
+        let size = |of: &Dataset| (of.images().height(), of.images().width());
         let test = match data.test_images()? {
+            Some(test) if size(&test) != size(data) => {
+                let ((height, width), (rows, columns)) = (size(&test), size(data));
+                let problem = format!(
+                    "images of {height}×{width}, expected {rows}×{columns} as in {}",
+                    data.path().display()
+                );
+                return Err(Error::input(test.path().display().to_string(), problem));
+            }
             Some(test) => Some((labels(&test)?, test)),
             None => None,
         };

@@ -1,9 +1,11 @@
 //! Canvases one after the other as a PNG that moves (APNG), 8-bit greyscale, by the `png` crate; a viewer that knows no such shows the
-//! first. Uses `grid`.
+//! first. Uses `grid` and [`memory`](crate::memory).
 
 use std::io::{Result, Write};
 
 use super::grid::Canvas;
+use crate::error::Error;
+use crate::memory;
 
 /// Height of a caption in pixels.
 pub const CAPTION: usize = 9;
@@ -40,6 +42,15 @@ pub fn write(
         writer.write_image_data(&frame.pixels)?;
     }
     Ok(writer.finish()?)
+}
+
+/// Refuses frames that there is no memory for: one of `frame`'s size with each pixel as a square of `scale` pixels, and as a picture.
+///
+/// # Errors
+/// [`Error::Environment`].
+pub fn fits(frame: &Canvas, scale: usize) -> std::result::Result<(), Error> {
+    let bytes = frame.pixels.len().saturating_mul(scale).saturating_mul(scale);
+    memory::room(bytes.saturating_mul(2), "a frame").map(drop)
 }
 
 impl Canvas {

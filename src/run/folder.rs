@@ -14,7 +14,9 @@ use crate::error::Error;
 use crate::export::grid::Canvas;
 use crate::export::png;
 use crate::export::safetensors::Checkpoint;
-use crate::files::{has_other_names, is_unfinished, list, parent, read, regular, sync_folder, write_whole};
+use crate::files::{
+    has_other_names, is_abandoned, is_unfinished, list, parent, read, regular, sync_folder, write_whole,
+};
 
 /// The folder of a run, to be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,7 +105,9 @@ impl Folder {
         for dir in [self.canvases(), self.checkpoint_folder()].into_iter().filter(|dir| dir.is_symlink()) {
             let there = whole(&dir)?;
             for other in there.ancestors().map(Folder::new) {
-                if other.config().exists() && other.manifest().exists() && other.path() != whole(&self.0)? {
+                let is_run =
+                    other.config().exists() && (other.manifest().exists() || other.read_settings().is_ok());
+                if is_run && other.path() != whole(&self.0)? {
                     let problem = format!("leads to {}, within another run", there.display());
                     return Err(Error::input(dir.display().to_string(), problem));
                 }
@@ -371,7 +375,7 @@ impl Writer {
     fn remove_unfinished(&self) -> Result<(), Error> {
         let folder = &self.folder;
         for dir in [folder.path().to_path_buf(), folder.canvases(), folder.checkpoint_folder()] {
-            for path in list(&dir).into_iter().flatten().filter(|path| is_unfinished(path)) {
+            for path in list(&dir).into_iter().flatten().filter(|path| is_abandoned(path)) {
                 fs::remove_file(&path).map_err(|error| Error::io(&path, error))?;
             }
         }

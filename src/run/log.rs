@@ -1,86 +1,18 @@
 //! `metrics.jsonl`: a line of JSON per logged step. What a run determines comes first, the timing last, so that
-//! `sed 's/,"timing".*//'` of two runs can be compared byte by byte. Uses `plan`.
+//! `sed 's/,"timing".*//'` of two runs can be compared byte by byte. Uses `entry` and `plan`.
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use super::entry::{Entry, Timing};
 use super::plan::Plan;
-use crate::digest::{Digest, Digests};
+use crate::digest::Digest;
 use crate::error::Error;
 use crate::files::{self, has_other_names, write_whole};
-
-/// What the log says about a step.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct Entry {
-    /// The step, counted from 1.
-    pub step: u64,
-    /// The generator's loss before the step's update.
-    pub g_loss: f32,
-    /// The discriminator's loss before the step's update.
-    pub d_loss: f32,
-    /// Mean probability of the batch's real images.
-    pub mean_d_real: f32,
-    /// Mean probability of the batch's generated images.
-    pub mean_d_fake: f32,
-    /// Digest of the state after the step, at checkpoints and where it was asked for.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub digest: Option<Digest>,
-    /// Digest of the average of the generator's parameters, if there is one, beside that of the state.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub average_digest: Option<Digest>,
-    /// What no run determines.
-    pub timing: Timing,
-}
-
-/// The timing of an entry.
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct Timing {
-    /// Steps per second since the session started, to a tenth.
-    pub steps_per_s: f64,
-}
-
-impl Entry {
-    /// The entry of a line. It may be spaced otherwise, but not say anything else, not even to a digit that makes no difference.
-    fn parse(line: &str) -> Option<Entry> {
-        let entry: Entry = serde_json::from_str(line).ok()?;
-        let [said, meant] = [line, &entry.text()].map(|text| serde_json::from_str(text).ok());
-        says(&said?, &meant?).then_some(entry)
-    }
-
-    /// The digests, if it has them.
-    pub fn digests(&self) -> Option<Digests> {
-        self.digest.map(|state| Digests { state, average: self.average_digest })
-    }
-
-    /// The text without the timing.
-    pub fn reproducible(&self) -> String {
-        let text = self.text();
-        text.split(",\"timing\":").next().unwrap_or_default().to_string()
-    }
-
-    /// The line, without its end.
-    pub fn text(&self) -> String {
-        serde_json::to_string(self).expect("an entry is plain values")
-    }
-}
-
-/// Whether two values are the same: an object in whichever order, a number in whichever form (1 for 1.0).
-fn says(a: &Value, b: &Value) -> bool {
-    match (a, b) {
-        (Value::Number(a), Value::Number(b)) if a.is_f64() || b.is_f64() => a.as_f64() == b.as_f64(),
-        (Value::Object(a), Value::Object(b)) => {
-            a.len() == b.len() && a.iter().all(|(key, a)| b.get(key).is_some_and(|b| says(a, b)))
-        }
-        _ => a == b,
-    }
-}
 
 /// A line of a log, as it was read.
 #[derive(Clone, Debug, PartialEq)]
@@ -191,7 +123,7 @@ impl Writer {
     pub fn open(path: PathBuf, plan: &Plan, step: u64, newest: u64) -> Result<Writer, Error> {
         let entries = entries(&path)?;
         reaches(lacking(&entries, plan, step), &path, step)?;
-        let kept = entries.into_values().filter_map(|entry| kept(entry, plan, step.max(newest)));
+        let kept = entries.into_values().filter_map(|entry| kept(entry, plan, step, newest));
         let kept: BTreeMap<u64, Entry> = kept.map(|entry| (entry.step, entry)).collect();
         // Not appended to through a link: a file elsewhere stays as it is.
         if has_other_names(&path) || files::read(&path).unwrap_or_default() != text(&kept).as_bytes() {
@@ -222,6 +154,12 @@ impl Writer {
         Ok(())
     }
 
+    /// Takes away the line of a step that is done again, and leaves none now.
+    pub fn remove(&mut self, step: u64) {
+        let lines = self.again.as_mut();
+        self.changed |= lines.is_some_and(|lines| lines.remove(&step).is_some());
+    }
+
     /// Makes sure that the entries are on the disk: before a checkpoint that counts on them.
     ///
     /// # Errors
@@ -248,10 +186,14 @@ fn text(entries: &BTreeMap<u64, Entry>) -> String {
     entries.values().map(|entry| entry.text() + "\n").collect()
 }
 
-/// An entry without what `plan` would not have written; nothing if it would not be there, or is past `last`.
-fn kept(entry: Entry, plan: &Plan, last: u64) -> Option<Entry> {
+/// An entry without what `plan` would not have written; nothing if it would not be there. Of a run that goes on after `step` there is
+/// nothing past `newest`, where it has been; and until it is there again, that stays its end.
+fn kept(entry: Entry, plan: &Plan, step: u64, newest: u64) -> Option<Entry> {
+    if entry.step == newest && step < newest {
+        return Some(entry);
+    }
     let leaves = plan.leaves(entry.step, false);
-    let there = entry.step <= last && leaves.entry;
+    let there = entry.step <= step.max(newest) && leaves.entry;
     let kept = |digest: Option<Digest>| digest.filter(|_| leaves.digest);
     there.then(|| Entry { digest: kept(entry.digest), average_digest: kept(entry.average_digest), ..entry })
 }
@@ -259,7 +201,6 @@ fn kept(entry: Entry, plan: &Plan, last: u64) -> Option<Entry> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rng::{Purpose, Stream};
 
     fn entry() -> Entry {
         Entry {
@@ -272,88 +213,6 @@ mod tests {
             average_digest: None,
             timing: Timing { steps_per_s: 20.5 },
         }
-    }
-
-    #[test]
-    fn every_number_is_read_as_it_was_written() {
-        let mut bits = Stream::new(1, Purpose::Sample(0));
-        let mut any = move || bits.below(1 << 32) as u32;
-        let mut entry = entry();
-        for steps_per_s in [20.5, 1.344479372324438] {
-            entry.timing.steps_per_s = steps_per_s;
-            assert_eq!(Entry::parse(&entry.text()), Some(entry.clone()));
-        }
-        for _ in 0..100_000 {
-            entry.g_loss = f32::from_bits(any() & !0x4000_0000);
-            entry.timing.steps_per_s = f64::from_bits((any() as u64 & 0x3FFF_FFFF) << 32 | any() as u64);
-            assert_eq!(Entry::parse(&entry.text()), Some(entry.clone()));
-        }
-    }
-
-    #[test]
-    fn a_line_may_be_written_otherwise_but_not_say_otherwise() {
-        let text = entry().text();
-        let begin = r#"{"step":7,"g_loss":0.1,"d_loss":0.25,"mean_d_real":1.0,"mean_d_fake":0.5"#;
-        assert_eq!(text, format!(r#"{begin},"timing":{{"steps_per_s":20.5}}}}"#));
-        assert_eq!(entry().reproducible(), begin);
-        let said = |old: &str, new: &str| {
-            assert!(text.contains(old));
-            Entry::parse(&text.replace(old, new))
-        };
-        for (old, new) in [
-            ("0.25", "2.5e-1"),
-            ("1.0", "1"),
-            (r#"{"step":7,"g_loss":0.1"#, r#" { "g_loss" : 0.1 , "step" : 7 "#),
-        ] {
-            assert_eq!(said(old, new), Some(entry()), "{new}");
-        }
-        for (old, new) in [
-            ("0.1", "0.100000001"),
-            (":7", ":7.0"),
-            ("0.5", "0.5,\"mean_d_fake\":0.5"),
-            ("0.5", "0.5,\"digest\":null"),
-            ("0.5", "0.5,\"other\":0.5"),
-            (",\"mean_d_fake\":0.5", ""),
-        ] {
-            assert_eq!(said(old, new), None, "{new}");
-        }
-    }
-
-    #[test]
-    fn values_are_the_same_in_whichever_form() {
-        let same = |a: &str, b: &str| {
-            let [a, b] = [a, b].map(|text| serde_json::from_str(text).unwrap());
-            let same = says(&a, &b);
-            assert_eq!(same, says(&b, &a));
-            same
-        };
-        for (a, b) in [
-            ("1", "1.0"),
-            ("1e0", "1.0"),
-            (r#"{"a":1,"b":{"c":2}}"#, r#"{"b":{"c":2.0},"a":1}"#),
-            ("[1]", "[1]"),
-        ] {
-            assert!(same(a, b), "{a} {b}");
-        }
-        for (a, b) in [
-            ("9007199254740993", "9007199254740992"),
-            ("1", "2.0"),
-            ("1", "\"1\""),
-            (r#"{"a":1}"#, r#"{"a":2}"#),
-            (r#"{"a":1}"#, r#"{"b":1}"#),
-            (r#"{"a":1}"#, r#"{"a":1,"b":2}"#),
-        ] {
-            assert!(!same(a, b), "{a} {b}");
-        }
-    }
-
-    #[test]
-    fn the_digests_of_a_step_are_of_its_state_and_average() {
-        let [state, average] = [1, 2].map(|byte| Digest([byte; 32]));
-        let of = |digest, average_digest| Entry { digest, average_digest, ..entry() }.digests();
-        assert_eq!(of(None, None), None);
-        assert_eq!(of(Some(state), None), Some(Digests { state, average: None }));
-        assert_eq!(of(Some(state), Some(average)), Some(Digests { state, average: Some(average) }));
     }
 
     #[test]
@@ -489,6 +348,17 @@ mod tests {
             std::fs::write(&path, lines(&whole)).unwrap();
             Writer::open(path.clone(), &plan, 0, 6).unwrap().write(&whole[0]).unwrap();
             assert_eq!(said(), lines(&whole));
+
+            // Where the run was stopped, which is nobody's line, stays its end until it is there again, and goes on.
+            let stop = Entry { digest, average_digest: digest, ..at(5, &plan) };
+            let stopped = [&whole[..4], &[stop]].concat();
+            std::fs::write(&path, lines(&stopped)).unwrap();
+            let mut writer = Writer::open(path.clone(), &plan, 4, 5).unwrap();
+            assert_eq!(said(), lines(&stopped));
+            writer.remove(5);
+            writer.sync().unwrap();
+            assert_eq!(said(), lines(&whole[..4]));
+            drop(Writer::open(path.clone(), &plan, 4, 4).unwrap());
 
             // What is after a stop is not there.
             let mut writer = Writer::open(path.clone(), &plan, 4, 4).unwrap();

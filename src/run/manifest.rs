@@ -1,5 +1,7 @@
 //! `manifest.json`: what ran where. What the run determines stands apart from what it does not. Uses nothing of `run`.
 
+use std::time::SystemTime;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -88,7 +90,9 @@ pub struct Session {
 
 /// The time in UTC, to the second.
 pub fn now() -> String {
-    Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+    // A clock may be anywhere.
+    let now = Timestamp::try_from(SystemTime::now()).unwrap_or(Timestamp::MAX);
+    now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
 /// The processor's name.

@@ -38,6 +38,7 @@
 //!
 //! - [`observer`]: what long operations tell their host
 //! - [`plan`]: settings as given, and what they come to
+//! - [`entry`]: a line of the log
 //! - [`log`]: the file metrics.jsonl
 //! - [`manifest`]: the file manifest.json
 //! - [`folder`]: names, reading, and the right to write
@@ -50,6 +51,7 @@
 
 pub mod audit;
 pub mod diff;
+pub mod entry;
 pub mod folder;
 pub mod log;
 pub mod manifest;

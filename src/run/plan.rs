@@ -109,15 +109,13 @@ impl Plan {
         let together = file("digest-at").is_none()
             || file("digest-at") == file("steps")
             || settings.given("steps").is_none();
-        if beyond
-            && together
-            && let Some(given) = settings.given("digest-at")
-        {
-            return Err(
-                given.refused(Error::usage("digest-at", format!("expected steps of the run, 1 to {steps}")))
-            );
+        match settings.given("digest-at") {
+            Some(given) if beyond && together => Err(given.refused(beyond_steps(steps))),
+            _ => {
+                plan.schedule.digest_at.retain(|step| (1..=steps).contains(step));
+                Ok(plan)
+            }
         }
-        Ok(plan)
     }
 
     /// Sets what is called `name` from text.
@@ -145,6 +143,10 @@ impl Plan {
     pub fn text(&self) -> Result<String, Error> {
         self.schedule.validate()?;
         self.config.validate()?;
+        let steps = self.schedule.steps;
+        if self.schedule.digest_at.iter().any(|step| !(1..=steps).contains(step)) {
+            return Err(beyond_steps(steps));
+        }
         if self.schedule.data.to_str().is_none() {
             return Err(Error::usage("data", "expected a path, in UTF-8: it goes into config.toml"));
         }
@@ -198,6 +200,10 @@ impl Plan {
             checkpoint,
         }
     }
+}
+
+fn beyond_steps(steps: u64) -> Error {
+    Error::usage("digest-at", format!("expected steps of the run, 1 to {steps}"))
 }
 
 fn names() -> String {

@@ -2,6 +2,7 @@
 //! it. Uses `plan`, `manifest`, `folder` and `record`.
 
 use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::fmt::Display;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -34,9 +35,7 @@ pub enum Named {
 impl Named {
     /// RUN, RUN@STEP or STATE. What exists under the whole name is that.
     pub fn parse(argument: &Path) -> Named {
-        let step = argument.to_str().and_then(|text| text.rsplit_once('@'));
-        let step = step.and_then(|(run, step)| Some((PathBuf::from(run), step.parse().ok()?)));
-        match step {
+        match run_and_step(argument.as_os_str()) {
             _ if argument.is_dir() => Named::Run(argument.to_path_buf()),
             Some((run, step)) if !argument.exists() => Named::Step(run, step),
             _ => Named::State(argument.to_path_buf()),
@@ -94,6 +93,22 @@ impl Named {
                 Ok((name, Checkpoint::of(&trainer, data.digest())?))
             }
         }
+    }
+}
+
+/// What stands before the last `@`, and the number behind it.
+fn run_and_step(argument: &OsStr) -> Option<(PathBuf, u64)> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::ffi::OsStrExt;
+        let mut parts = argument.as_bytes().rsplitn(2, |&byte| byte == b'@');
+        let (step, run) = (parts.next()?, parts.next()?);
+        Some((OsStr::from_bytes(run).into(), std::str::from_utf8(step).ok()?.parse().ok()?))
+    }
+    #[cfg(not(unix))]
+    {
+        let (run, step) = argument.to_str()?.rsplit_once('@')?;
+        Some((run.into(), step.parse().ok()?))
     }
 }
 
@@ -273,7 +288,7 @@ impl Recorded {
 
     /// The same, with the digests that the log has.
     fn suits(&self, checkpoint: &Checkpoint, logged: &HashMap<u64, Digests>) -> Result<(), Error> {
-        self.made(checkpoint, self.manifest.as_ref().map(|manifest| manifest.run.data_digest))?;
+        self.made_by(checkpoint)?;
         let step = checkpoint.step;
         if logged.get(&step).is_some_and(|digests| *digests != checkpoint.digests) {
             let problem = format!("its log has another state at step {step} than its checkpoint");
@@ -282,8 +297,20 @@ impl Recorded {
         Ok(())
     }
 
+    /// The digest of the parameters that the run was given, if it has no manifest that says it: its checkpoint of step 0 is another
+    /// state than `initial`, that of its seed.
+    pub(super) fn given(&self, initial: Digest) -> Option<Digest> {
+        let first = read_checkpoint(&self.folder.checkpoint(0)).ok()?.digests.state;
+        Some(first).filter(|first| *first != initial)
+    }
+
+    /// Refuses a checkpoint of other settings, or of other data, as far as the manifest tells.
+    pub(super) fn made_by(&self, checkpoint: &Checkpoint) -> Result<(), Error> {
+        self.made(checkpoint, self.manifest.as_ref().map(|manifest| manifest.run.data_digest))
+    }
+
     /// Refuses a checkpoint of other settings, or of other data than those with that digest.
-    pub(super) fn made(&self, checkpoint: &Checkpoint, data: Option<Digest>) -> Result<(), Error> {
+    fn made(&self, checkpoint: &Checkpoint, data: Option<Digest>) -> Result<(), Error> {
         let step = checkpoint.step;
         let mut pairs = self.plan.config.pairs().zip(checkpoint.config.pairs());
         if let Some(((name, is), (_, was))) = pairs.find(|(is, was)| is != was) {
@@ -338,6 +365,12 @@ impl Recorded {
                 return refused(format!("bits_version is {version}, this program's {BITS_VERSION}"));
             }
             (None, _) => {}
+        }
+        if start.is_none()
+            && let Ok(Some((_, newest))) = self.folder.newest_checkpoint(u64::MAX, &())
+        {
+            // What is trained from the start is to be a state of this run.
+            self.made(&newest, Some(data.digest()))?;
         }
         if trainer.steps_done() == 0 {
             self.begins_as(self.manifest.as_ref().and_then(|manifest| manifest.run.init))?;
@@ -405,6 +438,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a@7");
         assert_eq!(Named::parse(&path), Named::Step(folder.path().join("a"), 7));
+        #[cfg(unix)]
+        {
+            use std::os::unix::ffi::OsStrExt;
+            let run = |name: &[u8]| PathBuf::from(OsStr::from_bytes(name));
+            assert_eq!(Named::parse(&run(b"r\xFF@3")), Named::Step(run(b"r\xFF"), 3));
+        }
         std::fs::create_dir(&path).unwrap();
         assert_eq!(Named::parse(&path), Named::Run(path));
     }

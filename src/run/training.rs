@@ -4,7 +4,7 @@
 use std::io::ErrorKind;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::folder::{Folder, Writer};
 use super::log::{self, Entry, Timing};
@@ -75,15 +75,22 @@ pub struct End {
 /// A run that is being trained.
 #[derive(Debug)]
 pub struct Training<'a> {
+    /// What config.toml says. While steps are done again the run is as long as it was.
     plan: Plan,
+    /// What it says when the run is where it was.
+    then: Option<Plan>,
+    /// Whether config.toml is to be written.
+    unwritten: bool,
     writer: Writer,
     manifest: Manifest,
     trainer: Owned<'a>,
     data: &'a Dataset,
-    /// The step that it ends at: before the plan's last one where an older session has been further than that.
+    /// The step that it ends at: before the run's last one where an older session has been further than that.
     until: u64,
     /// The newest good checkpoint that the folder had: step and state.
     newest: Option<(u64, Digest)>,
+    /// How the run ended there, if it did.
+    ended: Option<Status>,
     /// Whether an error has ended it: what the folder then lacks, only a resume can make again.
     failed: bool,
 }
@@ -97,8 +104,7 @@ impl<'a> Training<'a> {
     pub fn create(path: Option<&Path>, plan: Plan, data: &'a Dataset) -> Result<Training<'a>, Error> {
         let trainer = new_trainer(&plan, data)?;
         let writer = Writer::create(path, &plan)?;
-        let until = plan.schedule.steps;
-        Training::new((plan, until), writer, trainer, data, None)
+        Training::new(plan, writer, trainer, data, None)
     }
 
     /// As [`Training::create`], but with the parameters that the safetensors file `init` has: moments are 0, and the step is, too.
@@ -120,18 +126,18 @@ impl<'a> Training<'a> {
         let run = outcome(&trainer, data, Some(trainer.digest()?));
         let manifest = Manifest { run, sessions: Vec::new() };
         let writer = Writer::create_from(path, &plan, Some((&manifest, &bytes)))?;
-        let until = plan.schedule.steps;
-        Training::new((plan, until), writer, trainer, data, None)
+        Training::new(plan, writer, trainer, data, None)
     }
 
-    /// Goes on with an old run, whose settings are now those of `plan`. If it has been further than the plan's steps, it stays
-    /// as long as it was, and this session stops there.
+    /// Goes on with an old run, whose settings are now those of `plan`; nothing is written yet. If it has been further than the
+    /// plan's steps, it stays as long as it was, and this session stops there. Where steps are done again, it stays that until they
+    /// are done.
     ///
     /// # Errors
     /// [`Error::Input`] if that would be another run, or its log is not what a run leaves; [`Error::Usage`] if its log would
     /// lack lines.
-    pub fn resume(old: Unfinished, mut plan: Plan, data: &'a Dataset) -> Result<Training<'a>, Error> {
-        let Unfinished { writer, run, checkpoint, newest } = old;
+    pub fn resume(old: Unfinished, plan: Plan, data: &'a Dataset) -> Result<Training<'a>, Error> {
+        let Unfinished { writer, run, checkpoint, newest, data_digest } = old;
         let folder = &writer.folder;
         let differs = |field: &str, is: &dyn ToString, wanted: &dyn ToString| {
             let (is, wanted) = (is.to_string(), wanted.to_string());
@@ -141,34 +147,39 @@ impl<'a> Training<'a> {
             let problem = format!("{field} is {is} in this run, not {wanted}: it cannot go on");
             Err(Error::input(folder.path().display().to_string(), problem))
         };
-        let before = folder.read_manifest()?.map(|manifest| manifest.run);
-        if let Some(Outcome { bits_version, init, .. }) = before {
+        let outcome = folder.read_manifest()?.map(|manifest| manifest.run);
+        if let Some(Outcome { bits_version, init, .. }) = outcome {
             differs("bits_version", &bits_version, &BITS_VERSION)?;
             run.begins_as(init)?;
         }
         run.trained_on(data)?;
-        let before = run.plan;
+        data_digest.map_or(Ok(()), |digest| differs("data_digest", &digest, &data.digest()))?;
+        let before = &run.plan;
         let config = checkpoint.as_ref().map_or(&before.config, |checkpoint| &checkpoint.config);
         for ((name, is), (_, wanted)) in config.pairs().zip(plan.config.pairs()) {
             differs(name, &is, &wanted)?;
         }
         let mut trainer = new_trainer(&plan, data)?;
+        let given = match outcome {
+            Some(_) => None,
+            None => run.given(trainer.digest()?),
+        };
         let until = plan.schedule.steps;
-        let was_at = newest.map_or(0, |(step, _)| step);
-        plan.schedule.steps = until.max(was_at);
-        let log = folder.log();
-        let entries = log::entries(&log)?;
         if let Some(checkpoint) = checkpoint {
-            differs("data_digest", &checkpoint.data_digest, &data.digest())?;
             if checkpoint.step > until {
                 let problem = format!("this run is at step {} already, expected no less", checkpoint.step);
                 return Err(Error::usage("steps", problem));
             }
             trainer.load(&checkpoint.state)?;
-            // What is not done again is as it was.
-            let step = if until < was_at { was_at } else { checkpoint.step };
-            log_suffices((&before, entries.len()), &plan, step)?;
         }
+        let (at, was_at) = (trainer.steps_done(), newest.map_or(0, |(step, _)| step));
+        let log = folder.log();
+        let entries = log::entries(&log)?;
+        plan.text()?;
+        let (plan, then) = if at < was_at { again(plan, before, was_at) } else { (plan, None) };
+        plan.text()?;
+        // Whoever stops on the way leaves the run as it was, with its log.
+        log_suffices((before, entries.len()), &plan, at.max(was_at))?;
         let way = folder.checkpoints()?.into_iter().chain([(until, folder.canvas(until))]);
         let mut way = way.filter(|(step, _)| (trainer.steps_done() + 1..=until).contains(step));
         if let Some((_, path)) =
@@ -177,23 +188,36 @@ impl<'a> Training<'a> {
             let problem = "a folder is in the way of what will be written there, expected it to be removed";
             return Err(Error::io(path, std::io::Error::new(ErrorKind::IsADirectory, problem)));
         }
-        log::reaches(log::lacking(&entries, &plan, trainer.steps_done()), &log, trainer.steps_done())?;
-        writer.write_config(&plan.text()?)?;
-        Training::new((plan, until), writer, trainer, data, newest)
+        log::reaches(log::lacking(&entries, &plan, at), &log, at)?;
+        let ended = outcome.filter(|run| run.steps_done == was_at).map(|run| run.status);
+        let new = Training::new(plan, writer, trainer, data, given)?;
+        Ok(Training { then, unwritten: true, until, newest, ended, ..new })
     }
 
     fn new(
-        (plan, until): (Plan, u64),
+        plan: Plan,
         writer: Writer,
         trainer: Owned<'a>,
         data: &'a Dataset,
-        newest: Option<(u64, Digest)>,
+        given: Option<Digest>,
     ) -> Result<Training<'a>, Error> {
         let (init, sessions) =
-            writer.folder.read_manifest()?.map_or((None, Vec::new()), |old| (old.run.init, old.sessions));
+            writer.folder.read_manifest()?.map_or((given, Vec::new()), |old| (old.run.init, old.sessions));
         let run = outcome(&trainer, data, init);
-        let manifest = Manifest { run, sessions };
-        Ok(Training { plan, writer, manifest, trainer, data, until, newest, failed: false })
+        let (manifest, until) = (Manifest { run, sessions }, plan.schedule.steps);
+        Ok(Training {
+            plan,
+            then: None,
+            unwritten: false,
+            writer,
+            manifest,
+            trainer,
+            data,
+            until,
+            newest: None,
+            ended: None,
+            failed: false,
+        })
     }
 
     /// Chooses the backend. The bits are the same.
@@ -206,7 +230,7 @@ impl<'a> Training<'a> {
     }
     /// What it is to do.
     pub fn plan(&self) -> &Plan {
-        &self.plan
+        self.then.as_ref().unwrap_or(&self.plan)
     }
     /// Where it is.
     pub fn trainer(&self) -> &Owned<'a> {
@@ -221,7 +245,7 @@ impl<'a> Training<'a> {
         self.folder().canvas(self.trainer.steps_done())
     }
 
-    /// The step that this session ends at. The plan's last one is later where an older session has been further: that stays.
+    /// The step that this session ends at. The run's last one is later where an older session has been further: that stays.
     pub fn until(&self) -> u64 {
         self.until
     }
@@ -267,9 +291,13 @@ impl<'a> Training<'a> {
             threads: team.workers(),
             from_step: self.trainer.steps_done(),
         });
+        // In this order whoever is killed in between leaves a run that can go on.
+        self.writer.write_manifest(&self.manifest)?;
+        if std::mem::take(&mut self.unwritten) {
+            self.writer.write_config(&self.plan.text()?)?;
+        }
         let log =
             log::Writer::open(self.folder().log(), &self.plan, self.trainer.steps_done(), self.was_at())?;
-        self.writer.write_manifest(&self.manifest)?;
         match self.train(log, team, host) {
             Ok((status, canvas)) => Ok(End { status, digest: self.end(status)?, canvas }),
             Err(error) => {
@@ -287,7 +315,7 @@ impl<'a> Training<'a> {
         team: &impl Team,
         host: &mut (impl Host + ?Sized),
     ) -> Result<(Status, Option<Canvas>), Error> {
-        let (started, from, steps) = (Instant::now(), self.trainer.steps_done(), self.plan.schedule.steps);
+        let (started, from, steps) = (Instant::now(), self.trainer.steps_done(), self.plan().schedule.steps);
         if from >= self.until {
             // The log has that step already, if anything was logged.
             let (status, stopped) =
@@ -296,8 +324,8 @@ impl<'a> Training<'a> {
         }
         loop {
             let (done, mut last, mut stop) = (self.trainer.steps_done(), None, false);
-            let until = (done + 1..self.until).find(|&step| self.plan.leaves(step, false).any());
-            let until = until.unwrap_or(self.until);
+            let halts = |step: &u64| self.plan.leaves(*step, false).any() || *step == self.was_at();
+            let until = (done + 1..self.until).find(halts).unwrap_or(self.until);
             self.trainer.run(team, until - done, |stats| {
                 last = Some(stats);
                 // A stop at the last step is the end of the run.
@@ -306,7 +334,11 @@ impl<'a> Training<'a> {
             })?;
             let stats = last.expect("a run of one step or more reports it");
             stop |= stats.step == self.until && self.until < steps;
-            let rate = (stats.step - from) as f64 / started.elapsed().as_secs_f64();
+            if let Some(plan) = self.then.take_if(|_| stats.step >= self.newest.map_or(0, |(step, _)| step)) {
+                self.writer.write_config(&plan.text()?)?;
+                self.plan = plan;
+            }
+            let rate = per_second(stats.step - from, started.elapsed());
             let canvas = self.leave(&mut log, team, Some(&stats), stop, rate)?;
             if let Some(canvas) = &canvas {
                 host.canvas(stats.step, canvas);
@@ -338,9 +370,14 @@ impl<'a> Training<'a> {
             leaves = Leaves { checkpoint: leaves.checkpoint, ..self.plan.leaves(step, false) };
         }
         let made = record(&mut self.trainer, team, stats, leaves)?;
-        if let Some(entry) = made.entry {
-            let timing = Timing { steps_per_s: (steps_per_s * 10.0).round() / 10.0 };
-            log.write(&Entry { timing, ..entry })?;
+        match made.entry {
+            Some(entry) => {
+                let timing = Timing { steps_per_s: (steps_per_s * 10.0).round() / 10.0 };
+                log.write(&Entry { timing, ..entry })?;
+            }
+            // Where the run was stopped: it goes on.
+            None if stats.is_some() => log.remove(step),
+            None => {}
         }
         let at_end = step == self.plan.schedule.steps;
         let write_canvas = |when| match &made.canvas {
@@ -366,9 +403,13 @@ impl<'a> Training<'a> {
         if let (Status::Stopped, Some((newest, digest))) = (status, self.newest)
             && run.steps_done < newest
         {
-            // The run is where it has been.
-            let status = if newest == self.plan.schedule.steps { Status::Done } else { Status::Stopped };
-            (run.status, run.steps_done, run.state_digest) = (status, newest, Some(digest));
+            // The run is where it has been: as it ended there, or as what was killed after that step.
+            let line = log::entries(&self.writer.folder.log())?.remove(&newest);
+            let stopped = newest < self.plan.schedule.steps && line.is_some_and(|line| line.digest.is_some());
+            let ended = self.ended.filter(|status| matches!(status, Status::Done | Status::Stopped));
+            let ended = ended.or(stopped.then_some(Status::Stopped));
+            (run.status, run.state_digest) = (ended.unwrap_or(Status::Running), ended.map(|_| digest));
+            run.steps_done = newest;
         }
         if let Some(session) = self.manifest.sessions.last_mut() {
             session.ended = Some(now());
@@ -376,6 +417,23 @@ impl<'a> Training<'a> {
         self.writer.write_manifest(&self.manifest)?;
         digest
     }
+}
+
+/// What config.toml says while steps are done again that were done under the plan `before`, up to `was_at`: the run is as long as it
+/// was, and has what it has later than `plan` ends. And what it says then, if the session comes so far.
+fn again(plan: Plan, before: &Plan, was_at: u64) -> (Plan, Option<Plan>) {
+    let (mut now, until) = (plan.clone(), plan.schedule.steps);
+    let steps = before.schedule.steps.max(was_at);
+    let later = before.schedule.digest_at.iter().filter(|at| **at > until);
+    now.schedule.steps = steps;
+    now.schedule.digest_at.extend(later);
+    now.schedule.digest_at.retain(|at| *at <= steps);
+    (now, (until >= was_at).then_some(plan))
+}
+
+/// Steps per second; 0 of a clock that stands still.
+fn per_second(steps: u64, elapsed: Duration) -> f64 {
+    if elapsed.is_zero() { 0.0 } else { steps as f64 / elapsed.as_secs_f64() }
 }
 
 /// The log before `step` is written, of so many lines: `plan` cannot ask for more there than the settings before it did. A step that

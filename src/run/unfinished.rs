@@ -20,6 +20,8 @@ pub struct Unfinished {
     pub(super) checkpoint: Option<Checkpoint>,
     /// Its newest good checkpoint: step and state.
     pub(super) newest: Option<(u64, Digest)>,
+    /// The digest of the data that the checkpoint was made with; of the newest good one, if it goes on from the start.
+    pub(super) data_digest: Option<Digest>,
 }
 
 impl Unfinished {
@@ -31,7 +33,8 @@ impl Unfinished {
     /// [`Error::Input`] if it has checkpoints, but not a good one, or a log that no run leaves; [`Error::Usage`] if it has no
     /// such step; as [`Writer::open`].
     pub fn open(path: &Path, observer: &dyn Observer) -> Result<Unfinished, Error> {
-        let file = path.is_file() || path.extension().is_some_and(|extension| extension == "safetensors");
+        let named = path.extension().is_some_and(|extension| extension == "safetensors");
+        let file = path.is_file() || named && !path.is_dir();
         let (folder, last) = match Named::parse(path) {
             Named::Step(run, step) => (run, Some(step)),
             _ if file => {
@@ -45,6 +48,7 @@ impl Unfinished {
         last.map_or(Ok(()), |last| run.has_step(last))?;
         let found = run.folder.newest_checkpoint(u64::MAX, observer)?;
         let newest = found.as_ref().map(|(_, checkpoint)| (checkpoint.step, checkpoint.digests.state));
+        let vouched = found.as_ref().map(|(_, newest)| run.made_by(newest).map(|()| newest.data_digest));
         let checkpoint = match found {
             _ if file => {
                 let checkpoint = read_checkpoint(path)?;
@@ -57,7 +61,12 @@ impl Unfinished {
         if checkpoint.is_none() && last.is_none() {
             observer.note(&format!("{} has no checkpoint yet: from the start", folder.display()));
         }
-        Ok(Unfinished { writer, run, checkpoint, newest })
+        let data_digest = match &checkpoint {
+            Some(checkpoint) => Some(checkpoint.data_digest),
+            // What is made again from the start is to be this run, not another one in its place.
+            None => vouched.transpose()?,
+        };
+        Ok(Unfinished { writer, run, checkpoint, newest, data_digest })
     }
 
     /// The run as its folder tells it.
@@ -88,7 +97,7 @@ fn suits(
     checkpoint: &Checkpoint,
 ) -> Result<(), Error> {
     let path = run.folder.log();
-    run.made(checkpoint, run.manifest.as_ref().map(|manifest| manifest.run.data_digest))?;
+    run.made_by(checkpoint)?;
     log::reaches(lacking, &path, checkpoint.step)?;
     match entries.get(&checkpoint.step).and_then(Entry::digests) {
         Some(digests) if digests != checkpoint.digests => {

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use duel::Error;
 use duel::evaluate::Evaluation;
-use duel::files::write_whole;
+use duel::files::write_new;
 use duel::run::log::{self, Entry};
 use duel::run::{Folder, Recorded};
 use duel::sweep::{self, PLAN};
@@ -88,7 +88,7 @@ impl Report {
             [one] => one::page(one, self.data.as_deref())?,
             several => several::page(several)?,
         };
-        write_whole(&self.out, |file| file.write_all(text.as_bytes()))?;
+        write_new(&self.out, |file| file.write_all(text.as_bytes()))?;
         note!("{} → {}", counted(stories.len() as u64, "run"), self.out.display());
         Ok(())
     }
