@@ -189,7 +189,7 @@ fn text(entries: &BTreeMap<u64, Entry>) -> String {
 /// An entry without what `plan` would not have written; nothing if it would not be there. Of a run that goes on after `step` there is
 /// nothing past `newest`, where it has been; and until it is there again, that stays its end.
 fn kept(entry: Entry, plan: &Plan, step: u64, newest: u64) -> Option<Entry> {
-    if entry.step == newest && step < newest {
+    if entry.step == newest && step < newest && entry.digest.is_some() {
         return Some(entry);
     }
     let leaves = plan.leaves(entry.step, false);

@@ -1,6 +1,7 @@
 //! Training in a folder: a new run, or an old one from where it stands. What lasts is written after each step that leaves
 //! something behind; the steps between are one run of the trainer. Uses everything above it.
 
+use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -179,7 +180,7 @@ impl<'a> Training<'a> {
         let (plan, then) = if at < was_at { again(plan, before, was_at) } else { (plan, None) };
         plan.text()?;
         // Whoever stops on the way leaves the run as it was, with its log.
-        log_suffices((before, entries.len()), &plan, at.max(was_at))?;
+        log_suffices((before, &entries), &plan, at.max(was_at))?;
         let way = folder.checkpoints()?.into_iter().chain([(until, folder.canvas(until))]);
         let mut way = way.filter(|(step, _)| (trainer.steps_done() + 1..=until).contains(step));
         if let Some((_, path)) =
@@ -436,15 +437,21 @@ fn per_second(steps: u64, elapsed: Duration) -> f64 {
     if elapsed.is_zero() { 0.0 } else { steps as f64 / elapsed.as_secs_f64() }
 }
 
-/// The log before `step` is written, of so many lines: `plan` cannot ask for more there than the settings before it did. A step that
-/// has a checkpoint has its line.
-fn log_suffices((before_plan, lines): (&Plan, usize), plan: &Plan, step: u64) -> Result<(), Error> {
+/// The log up to `step` is written: `plan` cannot ask for more there than the settings before it did, unless it is there.
+fn log_suffices(
+    (before_plan, entries): (&Plan, &BTreeMap<u64, Entry>),
+    plan: &Plan,
+    step: u64,
+) -> Result<(), Error> {
     let more = |step: u64| {
-        let (before, now) = (before_plan.leaves(step, false), plan.leaves(step, false));
-        now.entry && !before.entry || now.digest && !before.digest
+        let (before, now, line) =
+            (before_plan.leaves(step, false), plan.leaves(step, false), entries.get(&step));
+        now.entry && !before.entry && line.is_none()
+            || now.digest && !before.digest && line.is_none_or(|line| line.digest.is_none())
     };
     // The first that is too much comes after no more than are there, however far away the last step is.
-    let Some(without) = plan.entries().take_while(|at| *at < step).take(lines + 1).find(|&at| more(at))
+    let Some(without) =
+        plan.entries().take_while(|at| *at <= step).take(entries.len() + 1).find(|&at| more(at))
     else {
         return Ok(());
     };
