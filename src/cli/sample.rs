@@ -86,8 +86,7 @@ impl Sample {
             _ => Vec::new(),
         };
         if classes > 0 && labels.is_empty() && matches!(format, Format::Idx { .. }) {
-            let problem = "expected a name in UTF-8, so that the labels beside it have one";
-            return Err(Error::usage("--out", problem));
+            return Err(Error::usage("--out", "expected a name in UTF-8, as its labels have one"));
         }
         if let Some(labels) = labels.iter().find(|labels| labels.exists()) {
             let problem =
