@@ -135,7 +135,11 @@ fn write(
     let write = || -> std::io::Result<()> {
         let mut file = BufWriter::new(file);
         fill(&mut file)?;
-        file.into_inner()?.sync_all()?;
+        let file = file.into_inner()?;
+        file.sync_all()?;
+        // Elsewhere what is open has no other name; here it is open until it has it, so that nobody takes it for abandoned.
+        #[cfg(not(unix))]
+        drop(file);
         name_it(&part, &folder.join(name))
     };
     write().map_err(|error| {

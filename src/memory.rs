@@ -76,15 +76,15 @@ pub fn available_bytes() -> Option<u64> {
 }
 
 /// What a control group has left of its limit, if it has one, in either version of Linux's control groups: pages of files that were
-/// read are in use only until someone wants their place.
+/// read, and the system's notes on files, are in use only until someone wants their place.
 fn left_of(group: &Path) -> Option<u64> {
     let number = |name| read_to_string(group.join(name)).ok()?.trim().parse::<u64>().ok();
     let (limit, used, files) = match number("memory.max").zip(number("memory.current")) {
-        Some((limit, used)) => (limit, used, ["active_file ", "inactive_file "]),
+        Some((limit, used)) => (limit, used, ["active_file ", "inactive_file ", "slab_reclaimable "]),
         None => (
             number("memory.limit_in_bytes")?,
             number("memory.usage_in_bytes")?,
-            ["total_active_file ", "total_inactive_file "],
+            ["total_active_file ", "total_inactive_file ", "total_slab_reclaimable "],
         ),
     };
     let stat = read_to_string(group.join("memory.stat")).unwrap_or_default();
@@ -104,8 +104,10 @@ mod tests {
                 std::fs::write(folder.join(name), text).unwrap();
             }
         };
-        let (dir, stat) =
-            (tempfile::tempdir().unwrap(), "anon 500\nactive_file 30\ninactive_file 70\nfile 4000\n");
+        let (dir, stat) = (
+            tempfile::tempdir().unwrap(),
+            "anon 500\nactive_file 30\ninactive_file 60\nslab_reclaimable 10\nfile 4000\n",
+        );
         assert_eq!(left_of(dir.path()), None);
         write(dir.path(), [("memory.max", "max\n"), ("memory.current", "600\n"), ("memory.stat", stat)]);
         assert_eq!(left_of(dir.path()), None);
@@ -134,7 +136,8 @@ mod tests {
         }
         // More than is free, though a system may well promise it: what is asked for is never touched here.
         if let Some(available) = available_bytes() {
-            let error = zeroed::<u8>(available as usize * 2).unwrap_err();
+            let twice = usize::try_from(available.saturating_mul(2)).unwrap_or(usize::MAX);
+            let error = zeroed::<u8>(twice).unwrap_err();
             assert!(error.to_string().contains("are available"), "{error}");
         }
     }

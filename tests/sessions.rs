@@ -1,4 +1,4 @@
-//! Any sessions of a run, stopped or killed anywhere, gone on with from anywhere, longer, shorter, and with other records: what each leaves is
+//! Any sessions of a run, stopped or killed after any line, gone on with from anywhere, longer, shorter, and with other records: what each leaves is
 //! verified, and goes on to its end, to the state that the steps alone come to.
 //!
 //! `cargo test --test sessions -- --ignored` tries many more.
@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use duel::rng::{Purpose, Stream};
-use duel::run::{Audit, Host, Plan, Recorded, Settings, Training, Unfinished};
+use duel::run::{Audit, Folder, Host, Plan, Recorded, Settings, Training, Unfinished, log};
 use duel::{Dataset, Digest, Error, Isa, Serial, StepStats, Trainer};
 
 /// How a session ends before its end.
@@ -94,9 +94,11 @@ impl Story {
         place
     }
 
-    /// Trains, to the end or so far as is drawn, and compares the state with that of its step.
-    fn train(&mut self, mut training: Training<'_>, states: &[Digest]) {
+    /// Trains, to the end or so far as is drawn, and compares the state with that of its step. Whether it ended before where the run
+    /// had been, which is as it was then.
+    fn train(&mut self, mut training: Training<'_>, states: &[Digest]) -> bool {
         let run = training.folder().path().to_path_buf();
+        let (before, was_at) = (what_it_is(&run), training.was_at());
         let killed = run.with_file_name("killed");
         let how = match self.any(6) {
             0 | 1 => How::Stopped(1 + self.any(8)),
@@ -122,8 +124,22 @@ impl Story {
             write!(self.text, " {how:?}").unwrap();
             fs::remove_dir_all(&run).unwrap();
             fs::rename(killed, &run).unwrap();
+            return false;
         }
+        if done < was_at {
+            assert_eq!(what_it_is(&run), before, "{}", self.text);
+        }
+        done < was_at
     }
+}
+
+/// The settings of a run, how it stands, and its log without timing.
+fn what_it_is(run: &Path) -> (String, String, Vec<String>) {
+    let folder = Folder::new(run);
+    let manifest = folder.read_manifest().unwrap().map(|manifest| manifest.run);
+    let log = log::entries(&folder.log()).unwrap();
+    let lines = log.values().map(log::Entry::reproducible).collect();
+    (fs::read_to_string(folder.config()).unwrap(), format!("{manifest:?}"), lines)
 }
 
 fn resume<'a>(place: &Path, settings: Settings, data: &'a Dataset) -> Result<Training<'a>, Error> {
@@ -132,8 +148,9 @@ fn resume<'a>(place: &Path, settings: Settings, data: &'a Dataset) -> Result<Tra
     Training::resume(old, plan, data)
 }
 
-/// One run and some sessions; the states of its steps are `states`.
-fn sessions(seed: u64, data: &Dataset, states: &[Digest]) {
+/// One run and some sessions; the states of its steps are `states`. Counts the sessions that were refused, that went back and ended
+/// before the run was where it had been, and the others.
+fn sessions(seed: u64, data: &Dataset, states: &[Digest], counts: &mut [usize; 3]) {
     let dir = folder();
     let (run, copy) = (dir.path().join("run"), dir.path().join("copy"));
     let mut story = Story { draws: Stream::new(seed, Purpose::Sample(0)), text: format!("seed {seed}:") };
@@ -159,8 +176,11 @@ fn sessions(seed: u64, data: &Dataset, states: &[Digest]) {
         story.record(&mut settings, 4, steps);
         match resume(&place, settings, data) {
             // Steps that the run has not, or lines that it has not written.
-            Err(error) => assert!(matches!(error, Error::Usage { .. }), "{}\n{error}", story.text),
-            Ok(training) => story.train(training, states),
+            Err(error) => {
+                assert!(matches!(error, Error::Usage { .. }), "{}\n{error}", story.text);
+                counts[0] += 1;
+            }
+            Ok(training) => counts[if story.train(training, states) { 1 } else { 2 }] += 1,
         }
         verified(&run, &story);
         copy_whole(&run, &copy);
@@ -220,7 +240,9 @@ fn try_all(seeds: std::ops::Range<u64>) {
             trainer.digest().unwrap()
         })
         .collect();
-    seeds.for_each(|seed| sessions(seed, &data, &states));
+    let (mut counts, runs) = ([0; 3], seeds.end - seeds.start);
+    seeds.for_each(|seed| sessions(seed, &data, &states, &mut counts));
+    assert!(counts.iter().all(|&count| 8 * count as u64 > runs), "{counts:?} of {runs} runs");
 }
 
 #[test]

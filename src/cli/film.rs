@@ -96,11 +96,10 @@ impl Film {
             run.visit(&steps, &data, isa, &Rayon, &progress, |trainer| {
                 let caption = format!("step {}", grouped(trainer.steps_done()));
                 frames.push(canvas_of(trainer, &Rayon)?.captioned(&caption));
-                Ok(())
+                if frames.len() > 1 { Ok(()) } else { apng::fits(&frames[0], self.scale) }
             })
         })?;
         drop(progress);
-        frames.first().map_or(Ok(()), |frame| apng::fits(frame, self.scale))?;
         let frames = frames.iter().map(|frame| frame.scaled(self.scale));
         write_new(&self.out, |file| apng::write(frames, self.fps, HOLD, file))
     }

@@ -17,7 +17,7 @@ use sha2::{Digest as _, Sha256};
 use super::number;
 use super::replay::Replay;
 use super::signals::Signals;
-use super::terminal::{counted, print};
+use super::terminal::{counted, is_there, print};
 
 /// Images that are made before they are written.
 const CHUNK: usize = 4_096;
@@ -70,7 +70,7 @@ impl Sample {
     pub fn run(self) -> Result<u8, Error> {
         let format = format_of(&self.out)?;
         let asked_grid = self.grid.as_deref().map(grid_of).transpose()?;
-        if self.out.exists() {
+        if is_there(&self.out) {
             return Err(Error::usage("--out", format!("{} exists, expected a new file", self.out.display())));
         }
         if self.count == Some(0) {
@@ -88,7 +88,7 @@ impl Sample {
         if classes > 0 && labels.is_empty() && matches!(format, Format::Idx { .. }) {
             return Err(Error::usage("--out", "expected a name in UTF-8, as its labels have one"));
         }
-        if let Some(labels) = labels.iter().find(|labels| labels.exists()) {
+        if let Some(labels) = labels.iter().find(|labels| is_there(labels)) {
             let problem =
                 format!("{} would be taken for its labels, expected it to be removed", labels.display());
             return Err(Error::usage("--out", problem));

@@ -112,6 +112,7 @@ impl Sweep {
         let left: Vec<Member> = members.iter().filter(|member| !is_over(&out, member)).cloned().collect();
         // Before anything is written: what is wrong with the data can be set right.
         let data = datasets(&left, shared.source("data").is_some())?;
+        are_of(&data, &out, members.iter())?;
         let plan = sweep::write_plan(&out, &members).map_err(flag)?;
         let jobs = self.jobs.unwrap_or(threads).min(members.len()).min(at_once(&left, &data)?);
         let each = (threads / jobs).max(1);
@@ -206,6 +207,22 @@ fn datasets(members: &[Member], told: bool) -> Result<Datasets, Error> {
     Ok(all)
 }
 
+/// Refuses data, if one of these runs was trained on others under the same name.
+fn are_of<'a>(data: &Datasets, out: &Path, members: impl Iterator<Item = &'a Member>) -> Result<(), Error> {
+    for member in members {
+        let plan = member.plan()?;
+        let is =
+            |(path, labels): &(PathBuf, bool)| *path == plan.schedule.data && *labels == plan.config.labels;
+        let Some((_, data)) = data.iter().find(|(of, _)| is(of)) else { continue };
+        let manifest = Folder::new(out.join(&member.run)).read_manifest().ok().flatten();
+        if manifest.is_some_and(|manifest| manifest.run.data_digest != data.digest()) {
+            let problem = format!("not the data that {} of this sweep is trained on", member.run);
+            return Err(Error::input(data.path().display().to_string(), problem));
+        }
+    }
+    Ok(())
+}
+
 /// As many runs as half of the free memory has room for.
 fn at_once(members: &[Member], data: &Datasets) -> Result<usize, Error> {
     let Some(free) = duel::memory::available_bytes() else { return Ok(usize::MAX) };
@@ -240,6 +257,9 @@ fn run_one(plan: &Path, index: usize, machine: &Machine) -> Result<u8, Error> {
         let data = open_told(&settings.schedule.data, &settings.config);
         let data = data.map_err(|error| told_by(&place, error))?;
         let data = vec![((settings.schedule.data, settings.config.labels), data)];
+        // One that has begun tells, and this one itself.
+        let begun = members.iter().find(|member| Folder::new(out.join(&member.run)).manifest().exists());
+        are_of(&data, out, begun.into_iter().chain([member]))?;
         let progress = Progress::of("steps trained");
         progress.begin(member.plan()?.schedule.steps);
         let failed = AtomicBool::new(false);
@@ -363,7 +383,6 @@ impl Observer for Notes {
 fn collect(out: &Path, members: &[Member]) -> Result<(), Error> {
     let outcomes =
         members.iter().map(|member| Outcome::read(out, member, &Notes)).collect::<Result<Vec<_>, Error>>()?;
-    sweep::same_data(&outcomes)?;
     let path = out.join(sweep::SUMMARY);
     write_whole(&path, |file| file.write_all(sweep::summary(&outcomes).as_bytes()))?;
     let mut text = String::new();
@@ -372,7 +391,9 @@ fn collect(out: &Path, members: &[Member]) -> Result<(), Error> {
         let digest = outcome.digest.map_or(String::new(), |digest| format!(" {digest}"));
         text += &format!("{}: {status}, {}{digest}\n", outcome.member.run, counted(outcome.steps, "step"));
     }
-    for group in sweep::groups(&outcomes).iter().filter(|group| group.runs > 1) {
+    // No medians over different data.
+    let same = sweep::same_data(&outcomes);
+    for group in sweep::groups(&outcomes).iter().filter(|group| group.runs > 1 && same.is_ok()) {
         let settings: Vec<String> =
             group.settings.iter().map(|(name, value)| format!("{name} {value}")).collect();
         let settings = if settings.is_empty() { "all".to_string() } else { settings.join(", ") };
@@ -384,5 +405,5 @@ fn collect(out: &Path, members: &[Member]) -> Result<(), Error> {
     }
     print(&text)?;
     note!("{}", path.display());
-    Ok(())
+    same
 }

@@ -34,11 +34,16 @@ pub fn new_file(flag: &'static str, path: &Path, extensions: &[&str]) -> Result<
     if !extensions.contains(&extension) {
         return Err(Error::usage(flag, format!("expected NAME.{}", extensions.join(" or NAME."))));
     }
-    if path.exists() {
+    if is_there(path) {
         return Err(Error::usage(flag, format!("{} exists, expected a new file", path.display())));
     }
     let folder = parent(path);
     std::fs::create_dir_all(folder).map_err(|error| Error::io(folder, error))
+}
+
+/// Whether a name is taken, if only by a link that leads to nothing.
+pub fn is_there(path: &Path) -> bool {
+    path.symlink_metadata().is_ok()
 }
 
 /// A path as a word of a shell's command line, of bash where it is not plain text.

@@ -9,7 +9,7 @@ use console::Term;
 use duel::evaluate::Beside;
 use duel::export::grid::Canvas;
 use duel::run::training::End;
-use duel::run::{Folder, Host, Plan, Status, Training, Unfinished, open_data, open_told};
+use duel::run::{Folder, Host, Plan, Settings, Status, Training, Unfinished, open_data, open_told};
 use duel::{Dataset, Error, Isa, Rayon, StepStats, golden};
 
 use super::evaluate;
@@ -69,18 +69,7 @@ impl Train {
         let signals = Signals::listen()?;
         let plan = Plan::new(&settings)?;
         let Some(resume) = self.resume else {
-            let data = match settings.source("data") {
-                Some((file, line)) => open_told(&plan.schedule.data, &plan.config).map_err(|error| {
-                    told_by(
-                        &format!(
-                            "as line {line} of {} says, from here; --data names another place",
-                            file.display()
-                        ),
-                        error,
-                    )
-                })?,
-                None => open_data(&plan.schedule.data, &plan.config).map_err(where_data_are)?,
-            };
+            let data = open(&settings, &plan)?;
             let beside = beside(self.evaluate, &data, &plan)?;
             let out = self.out.as_deref();
             let training = match &self.init {
@@ -103,19 +92,28 @@ impl Train {
             Folder::new(path).read_settings()?;
         }
         let old = Unfinished::open(path, &Progress::of("steps trained"))?;
-        let told = settings.get("data").filter(|_| settings.source("data").is_some()).map(PathBuf::from);
-        let typed = settings.get("data").filter(|_| told.is_none()).map(PathBuf::from);
-        let plan = Plan::new(&settings.or(old.run().settings.clone()))?;
-        let told = told.and_then(|told| open_told(&told, &plan.config).ok());
-        let data = match (told.filter(|data| old.run().trained_on(data).is_ok()), typed) {
-            (Some(data), _) => data,
-            (None, None) => old.run().find_data(None)?,
-            (None, typed) => old.run().find_data(typed.as_deref()).map_err(where_data_are)?,
+        let plan = Plan::new(&settings.clone().or(old.run().settings.clone()))?;
+        // Its own settings, given as a file, say no more than they do without that.
+        let own = |data: &&str| {
+            settings.source("data").is_some() && Path::new(data) == old.run().plan.schedule.data
+        };
+        let data = match settings.get("data").filter(|data| !own(data)) {
+            Some(_) => open(&settings, &plan)?,
+            None => old.run().find_data(None)?,
         };
         let beside = beside(self.evaluate, &data, &plan)?;
         let asked = Asked { isa, machine: &self.machine, beside, show: self.show };
         train(Training::resume(old, plan, &data)?, &data, asked, signals)
     }
+}
+
+/// The data, from where a flag or a file says that they are.
+fn open(settings: &Settings, plan: &Plan) -> Result<Dataset, Error> {
+    let Some((file, line)) = settings.source("data") else {
+        return open_data(&plan.schedule.data, &plan.config).map_err(where_data_are);
+    };
+    let place = format!("as line {line} of {} says, from here; --data names another place", file.display());
+    open_told(&plan.schedule.data, &plan.config).map_err(|error| told_by(&place, error))
 }
 
 /// What an evaluation at the end will need: that it is not there is said before the training.

@@ -61,7 +61,7 @@ pub fn check() -> Result<(), Error> {
 pub fn error() -> Error {
     Error::environment(
         "a thread's floating-point unit flushes subnormal numbers to zero, does not round to nearest, or traps, so the bits would be \
-         others: expected the default mode, which the host or a library loaded into it has changed",
+         others, or the program would end: expected the default mode, which the host or a library loaded into it has changed",
     )
 }
 

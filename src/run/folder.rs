@@ -105,8 +105,7 @@ impl Folder {
         for dir in [self.canvases(), self.checkpoint_folder()].into_iter().filter(|dir| dir.is_symlink()) {
             let there = whole(&dir)?;
             for other in there.ancestors().map(Folder::new) {
-                let is_run =
-                    other.config().exists() && (other.manifest().exists() || other.read_settings().is_ok());
+                let is_run = other.config().exists() && (other.manifest().exists() || other.log().exists());
                 if is_run && other.path() != whole(&self.0)? {
                     let problem = format!("leads to {}, within another run", there.display());
                     return Err(Error::input(dir.display().to_string(), problem));

@@ -10,7 +10,6 @@ use serde_json::Value;
 
 pub use super::entry::{Entry, Timing};
 use super::plan::Plan;
-use crate::digest::Digest;
 use crate::error::Error;
 use crate::files::{self, has_other_names, write_whole};
 
@@ -110,27 +109,28 @@ pub struct Writer {
     file: File,
     /// Where steps are done again: every entry, those of later steps too, whose lines stay until their steps are done.
     again: Option<BTreeMap<u64, Entry>>,
+    /// Up to there.
+    newest: u64,
     /// Whether that is not what the file says.
     changed: bool,
 }
 
 impl Writer {
-    /// Opens the log of a run that goes on after `step`, and has been at step `newest`; in between its steps are done again. Up
-    /// to there the log becomes what the run would have written under `plan`: a stop leaves no trace.
+    /// Opens the log of a run that goes on after `step`, and has been at step `newest`; in between its steps are done again, and the
+    /// log stays as it is. Else it becomes what the run would have written up to `step` under `plan`: a stop leaves no trace.
     ///
     /// # Errors
     /// [`Error::Io`]; as [`entries`] and [`reaches`], and then nothing is written.
     pub fn open(path: PathBuf, plan: &Plan, step: u64, newest: u64) -> Result<Writer, Error> {
         let entries = entries(&path)?;
         reaches(lacking(&entries, plan, step), &path, step)?;
-        let kept = entries.into_values().filter_map(|entry| kept(entry, plan, step, newest));
-        let kept: BTreeMap<u64, Entry> = kept.map(|entry| (entry.step, entry)).collect();
+        let kept = if step < newest { entries } else { kept(entries, plan, step) };
         // Not appended to through a link: a file elsewhere stays as it is.
         if has_other_names(&path) || files::read(&path).unwrap_or_default() != text(&kept).as_bytes() {
             rewrite(&path, &kept)?;
         }
-        let again = kept.keys().any(|at| *at > step).then_some(kept);
-        Ok(Writer { file: append(&path)?, path, again, changed: false })
+        let again = (step < newest).then_some(kept);
+        Ok(Writer { file: append(&path)?, path, again, newest, changed: false })
     }
 
     /// Adds an entry.
@@ -147,17 +147,19 @@ impl Writer {
             lines.insert(step, entry.clone());
             self.changed = true;
         }
-        if lines.keys().all(|at| *at <= step) {
+        if step >= self.newest && lines.keys().all(|at| *at <= step) {
             self.sync()?;
             self.again = None;
         }
         Ok(())
     }
 
-    /// Takes away the line of a step that is done again, and leaves none now.
-    pub fn remove(&mut self, step: u64) {
-        let lines = self.again.as_mut();
-        self.changed |= lines.is_some_and(|lines| lines.remove(&step).is_some());
+    /// The steps up to `step`, where the run has been, are done again: the log becomes what it would have written under `plan`.
+    pub fn follow(&mut self, plan: &Plan, step: u64) {
+        if let Some(lines) = &mut self.again {
+            *lines = kept(std::mem::take(lines), plan, step);
+            self.changed = true;
+        }
     }
 
     /// Makes sure that the entries are on the disk: before a checkpoint that counts on them.
@@ -186,21 +188,21 @@ fn text(entries: &BTreeMap<u64, Entry>) -> String {
     entries.values().map(|entry| entry.text() + "\n").collect()
 }
 
-/// An entry without what `plan` would not have written; nothing if it would not be there. Of a run that goes on after `step` there is
-/// nothing past `newest`, where it has been; and until it is there again, that stays its end.
-fn kept(entry: Entry, plan: &Plan, step: u64, newest: u64) -> Option<Entry> {
-    if entry.step == newest && step < newest && entry.digest.is_some() {
-        return Some(entry);
-    }
-    let leaves = plan.leaves(entry.step, false);
-    let there = entry.step <= step.max(newest) && leaves.entry;
-    let kept = |digest: Option<Digest>| digest.filter(|_| leaves.digest);
-    there.then(|| Entry { digest: kept(entry.digest), average_digest: kept(entry.average_digest), ..entry })
+/// The entries up to `last` without what `plan` would not have written.
+fn kept(entries: BTreeMap<u64, Entry>, plan: &Plan, last: u64) -> BTreeMap<u64, Entry> {
+    let there = entries.into_values().filter(|entry| entry.step <= last);
+    let whole = there.map(|entry| (plan.leaves(entry.step, false), entry)).filter(|(leaves, _)| leaves.entry);
+    let kept = whole.map(|(leaves, entry)| match leaves.digest {
+        true => entry,
+        false => Entry { digest: None, average_digest: None, ..entry },
+    });
+    kept.map(|entry| (entry.step, entry)).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::digest::Digest;
 
     fn entry() -> Entry {
         Entry {
@@ -324,20 +326,23 @@ mod tests {
             before[1] = Entry { digest, average_digest: digest, ..before[1].clone() };
             std::fs::write(&path, lines(&before)).unwrap();
             drop(Writer::open(path.clone(), &plan, 3, 6).unwrap());
+            assert_eq!(said(), lines(&before));
+            drop(Writer::open(path.clone(), &plan, 6, 6).unwrap());
             assert_eq!(said(), lines(&whole));
 
-            // Steps done again leave their lines, unless they say something else; the last one of them ends that.
+            // Steps done again leave all lines, unless they say something else, until the run is where it was.
             let mut writer = Writer::open(path.clone(), &plan, 2, 4).unwrap();
-            assert_eq!(said(), lines(&whole[..4]));
+            assert_eq!(said(), lines(&whole));
             let later = |entry: &Entry| Entry { timing: Timing { steps_per_s: 1.0 }, ..entry.clone() };
             writer.write(&later(&whole[2])).unwrap();
             writer.sync().unwrap();
-            assert_eq!(said(), lines(&whole[..4]));
+            assert_eq!(said(), lines(&whole));
             let changed = [&whole[..2], &[Entry { g_loss: 9.0, ..later(&whole[2]) }], &whole[3..]].concat();
             writer.write(&changed[2]).unwrap();
-            assert_eq!(said(), lines(&whole[..4]));
+            assert_eq!(said(), lines(&whole));
             writer.sync().unwrap();
-            assert_eq!(said(), lines(&changed[..4]));
+            assert_eq!(said(), lines(&changed));
+            writer.follow(&plan, 4);
             let last = Entry { d_loss: 9.0, ..changed[3].clone() };
             writer.write(&last).unwrap();
             assert_eq!(said(), lines(&[&changed[..3], std::slice::from_ref(&last)].concat()));
@@ -349,13 +354,13 @@ mod tests {
             Writer::open(path.clone(), &plan, 0, 6).unwrap().write(&whole[0]).unwrap();
             assert_eq!(said(), lines(&whole));
 
-            // Where the run was stopped, which is nobody's line, stays its end until it is there again, and goes on.
+            // The line of a stop, too.
             let stop = Entry { digest, average_digest: digest, ..at(5, &plan) };
             let stopped = [&whole[..4], &[stop]].concat();
             std::fs::write(&path, lines(&stopped)).unwrap();
             let mut writer = Writer::open(path.clone(), &plan, 4, 5).unwrap();
             assert_eq!(said(), lines(&stopped));
-            writer.remove(5);
+            writer.follow(&plan, 5);
             writer.sync().unwrap();
             assert_eq!(said(), lines(&whole[..4]));
             drop(Writer::open(path.clone(), &plan, 4, 4).unwrap());

@@ -7,10 +7,10 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::folder::{Folder, Writer};
+use super::folder::{Folder, Writer, read_checkpoint};
 use super::log::{self, Entry, Timing};
 use super::manifest::{Manifest, Outcome, Session, Status, cpu, now};
-use super::plan::{Leaves, Plan};
+use super::plan::{Leaves, Plan, Schedule};
 use super::record::{Owned, new_trainer, record};
 use super::unfinished::Unfinished;
 use crate::digest::Digest;
@@ -76,9 +76,9 @@ pub struct End {
 /// A run that is being trained.
 #[derive(Debug)]
 pub struct Training<'a> {
-    /// What config.toml says. While steps are done again the run is as long as it was.
+    /// What it leaves behind. While steps are done again that is what it left before.
     plan: Plan,
-    /// What it says when the run is where it was.
+    /// What it leaves from where it was on, if this session comes so far.
     then: Option<Plan>,
     /// Whether config.toml is to be written.
     unwritten: bool,
@@ -88,10 +88,8 @@ pub struct Training<'a> {
     data: &'a Dataset,
     /// The step that it ends at: before the run's last one where an older session has been further than that.
     until: u64,
-    /// The newest good checkpoint that the folder had: step and state.
-    newest: Option<(u64, Digest)>,
-    /// How the run ended there, if it did.
-    ended: Option<Status>,
+    /// The step of the newest good checkpoint that the folder had, or 0.
+    was_at: u64,
     /// Whether an error has ended it: what the folder then lacks, only a resume can make again.
     failed: bool,
 }
@@ -131,8 +129,8 @@ impl<'a> Training<'a> {
     }
 
     /// Goes on with an old run, whose settings are now those of `plan`; nothing is written yet. If it has been further than the
-    /// plan's steps, it stays as long as it was, and this session stops there. Where steps are done again, it stays that until they
-    /// are done.
+    /// plan's steps, it stays as long as it was, and this session stops there. Where steps are done again, it stays what it was, with
+    /// its settings and its log, until they are done.
     ///
     /// # Errors
     /// [`Error::Input`] if that would be another run, or its log is not what a run leaves; [`Error::Usage`] if its log would
@@ -173,14 +171,20 @@ impl<'a> Training<'a> {
             }
             trainer.load(&checkpoint.state)?;
         }
-        let (at, was_at) = (trainer.steps_done(), newest.map_or(0, |(step, _)| step));
+        let (at, was_at) = (trainer.steps_done(), newest.unwrap_or(0));
         let log = folder.log();
         let entries = log::entries(&log)?;
         plan.text()?;
-        let (plan, then) = if at < was_at { again(plan, before, was_at) } else { (plan, None) };
-        plan.text()?;
-        // Whoever stops on the way leaves the run as it was, with its log.
-        log_suffices((before, &entries), &plan, at.max(was_at))?;
+        let (plan, then) = if at < was_at {
+            let now = again(&plan, before, was_at);
+            let mut wanted = plan.clone();
+            wanted.schedule.steps = until.max(now.schedule.steps);
+            log_suffices((before, &entries), &wanted, was_at - 1)?;
+            (now, Some(plan).filter(|_| until >= was_at))
+        } else {
+            log_suffices((before, &entries), &plan, at)?;
+            (plan, None)
+        };
         let way = folder.checkpoints()?.into_iter().chain([(until, folder.canvas(until))]);
         let mut way = way.filter(|(step, _)| (trainer.steps_done() + 1..=until).contains(step));
         if let Some((_, path)) =
@@ -190,9 +194,12 @@ impl<'a> Training<'a> {
             return Err(Error::io(path, std::io::Error::new(ErrorKind::IsADirectory, problem)));
         }
         log::reaches(log::lacking(&entries, &plan, at), &log, at)?;
-        let ended = outcome.filter(|run| run.steps_done == was_at).map(|run| run.status);
-        let new = Training::new(plan, writer, trainer, data, given)?;
-        Ok(Training { then, unwritten: true, until, newest, ended, ..new })
+        let mut new = Training::new(plan, writer, trainer, data, given)?;
+        if at < was_at {
+            let run = Outcome { steps_done: was_at, ..new.manifest.run };
+            new.manifest.run = outcome.unwrap_or(run);
+        }
+        Ok(Training { then, unwritten: at >= was_at, until, was_at, ..new })
     }
 
     fn new(
@@ -215,8 +222,7 @@ impl<'a> Training<'a> {
             trainer,
             data,
             until,
-            newest: None,
-            ended: None,
+            was_at: 0,
             failed: false,
         })
     }
@@ -252,7 +258,11 @@ impl<'a> Training<'a> {
     }
     /// The step of the newest checkpoint that older sessions have left.
     pub fn was_at(&self) -> u64 {
-        self.newest.map_or(0, |(step, _)| step)
+        self.was_at
+    }
+    /// Whether steps are done again.
+    fn is_back(&self) -> bool {
+        self.trainer.steps_done() < self.was_at
     }
     /// Whether no other process can write into its folder: not every file system has locks.
     pub fn is_guarded(&self) -> bool {
@@ -282,8 +292,9 @@ impl<'a> Training<'a> {
     }
 
     fn session(&mut self, team: &impl Team, host: &mut (impl Host + ?Sized)) -> Result<End, Error> {
-        let run = &mut self.manifest.run;
-        (run.status, run.steps_done, run.state_digest) = (Status::Running, self.trainer.steps_done(), None);
+        if !self.is_back() {
+            self.manifest.run = outcome(&self.trainer, self.data, self.manifest.run.init);
+        }
         self.manifest.sessions.push(Session {
             started: now(),
             ended: None,
@@ -297,9 +308,8 @@ impl<'a> Training<'a> {
         if std::mem::take(&mut self.unwritten) {
             self.writer.write_config(&self.plan.text()?)?;
         }
-        let log =
-            log::Writer::open(self.folder().log(), &self.plan, self.trainer.steps_done(), self.was_at())?;
-        match self.train(log, team, host) {
+        let log = log::Writer::open(self.folder().log(), &self.plan, self.trainer.steps_done(), self.was_at);
+        match log.and_then(|log| self.train(log, team, host)) {
             Ok((status, canvas)) => Ok(End { status, digest: self.end(status)?, canvas }),
             Err(error) => {
                 let diverged = matches!(error, Error::Diverged { .. });
@@ -325,7 +335,7 @@ impl<'a> Training<'a> {
         }
         loop {
             let (done, mut last, mut stop) = (self.trainer.steps_done(), None, false);
-            let halts = |step: &u64| self.plan.leaves(*step, false).any() || *step == self.was_at();
+            let halts = |step: &u64| self.plan.leaves(*step, false).any() || *step == self.was_at;
             let until = (done + 1..self.until).find(halts).unwrap_or(self.until);
             self.trainer.run(team, until - done, |stats| {
                 last = Some(stats);
@@ -335,8 +345,14 @@ impl<'a> Training<'a> {
             })?;
             let stats = last.expect("a run of one step or more reports it");
             stop |= stats.step == self.until && self.until < steps;
-            if let Some(plan) = self.then.take_if(|_| stats.step >= self.newest.map_or(0, |(step, _)| step)) {
+            if stats.step == self.was_at
+                && let Some(plan) = self.then.take()
+            {
+                // From here on it is another one; in this order, as at the start of a session.
+                self.manifest.run = outcome(&self.trainer, self.data, self.manifest.run.init);
+                self.writer.write_manifest(&self.manifest)?;
                 self.writer.write_config(&plan.text()?)?;
+                log.follow(&plan, self.was_at);
                 self.plan = plan;
             }
             let rate = per_second(stats.step - from, started.elapsed());
@@ -344,7 +360,7 @@ impl<'a> Training<'a> {
             if let Some(canvas) = &canvas {
                 host.canvas(stats.step, canvas);
             }
-            host.written(&stats, self.plan.reports(stats.step))?;
+            host.written(&stats, self.plan().reports(stats.step))?;
             if stop {
                 return Ok((Status::Stopped, None));
             }
@@ -366,19 +382,22 @@ impl<'a> Training<'a> {
     ) -> Result<Option<Canvas>, Error> {
         let step = self.trainer.steps_done();
         let mut leaves = self.plan.leaves(step, stopped);
-        if step < self.was_at() {
+        if self.is_back() {
             // On the way to where the run has been a stop is no end: it leaves a checkpoint to go on from, and no line.
             leaves = Leaves { checkpoint: leaves.checkpoint, ..self.plan.leaves(step, false) };
         }
         let made = record(&mut self.trainer, team, stats, leaves)?;
-        match made.entry {
-            Some(entry) => {
-                let timing = Timing { steps_per_s: (steps_per_s * 10.0).round() / 10.0 };
-                log.write(&Entry { timing, ..entry })?;
-            }
-            // Where the run was stopped: it goes on.
-            None if stats.is_some() => log.remove(step),
-            None => {}
+        let checkpoint = self.folder().checkpoint(step);
+        if leaves.checkpoint
+            && step <= self.was_at
+            && read_checkpoint(&checkpoint).is_ok_and(|kept| made.digests != Some(kept.digests))
+        {
+            let problem = "is another state than this run has after that step: expected one of the two to be moved elsewhere";
+            return Err(Error::input(checkpoint.display().to_string(), problem));
+        }
+        if let Some(entry) = made.entry {
+            let timing = Timing { steps_per_s: (steps_per_s * 10.0).round() / 10.0 };
+            log.write(&Entry { timing, ..entry })?;
         }
         let at_end = step == self.plan.schedule.steps;
         let write_canvas = |when| match &made.canvas {
@@ -395,22 +414,13 @@ impl<'a> Training<'a> {
         Ok(made.canvas)
     }
 
-    /// Notes in the manifest how the session ended; returns the digest.
+    /// Notes in the manifest how the session ended, unless the run is what it was; returns the digest.
     fn end(&mut self, status: Status) -> Result<Digest, Error> {
         let digest = self.trainer.digest();
-        let run = &mut self.manifest.run;
-        (run.status, run.steps_done) = (status, self.trainer.steps_done());
-        run.state_digest = digest.as_ref().ok().copied();
-        if let (Status::Stopped, Some((newest, digest))) = (status, self.newest)
-            && run.steps_done < newest
-        {
-            // The run is where it has been: as it ended there, or as what was killed after that step.
-            let line = log::entries(&self.writer.folder.log())?.remove(&newest);
-            let stopped = newest < self.plan.schedule.steps && line.is_some_and(|line| line.digest.is_some());
-            let ended = self.ended.filter(|status| matches!(status, Status::Done | Status::Stopped));
-            let ended = ended.or(stopped.then_some(Status::Stopped));
-            (run.status, run.state_digest) = (ended.unwrap_or(Status::Running), ended.map(|_| digest));
-            run.steps_done = newest;
+        if !self.is_back() {
+            let run = &mut self.manifest.run;
+            (run.status, run.steps_done) = (status, self.trainer.steps_done());
+            run.state_digest = digest.as_ref().ok().copied();
         }
         if let Some(session) = self.manifest.sessions.last_mut() {
             session.ended = Some(now());
@@ -420,16 +430,11 @@ impl<'a> Training<'a> {
     }
 }
 
-/// What config.toml says while steps are done again that were done under the plan `before`, up to `was_at`: the run is as long as it
-/// was, and has what it has later than `plan` ends. And what it says then, if the session comes so far.
-fn again(plan: Plan, before: &Plan, was_at: u64) -> (Plan, Option<Plan>) {
-    let (mut now, until) = (plan.clone(), plan.schedule.steps);
+/// What a run leaves behind while steps are done again, up to `was_at`, that were done under the plan `before`.
+fn again(plan: &Plan, before: &Plan, was_at: u64) -> Plan {
+    let Schedule { data, keep_last, .. } = plan.schedule.clone();
     let steps = before.schedule.steps.max(was_at);
-    let later = before.schedule.digest_at.iter().filter(|at| **at > until);
-    now.schedule.steps = steps;
-    now.schedule.digest_at.extend(later);
-    now.schedule.digest_at.retain(|at| *at <= steps);
-    (now, (until >= was_at).then_some(plan))
+    Plan { schedule: Schedule { data, keep_last, steps, ..before.schedule.clone() }, ..plan.clone() }
 }
 
 /// Steps per second; 0 of a clock that stands still.

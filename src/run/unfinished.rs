@@ -18,8 +18,8 @@ pub struct Unfinished {
     pub(super) run: Recorded,
     /// None: from the start.
     pub(super) checkpoint: Option<Checkpoint>,
-    /// Its newest good checkpoint: step and state.
-    pub(super) newest: Option<(u64, Digest)>,
+    /// The step of its newest good checkpoint.
+    pub(super) newest: Option<u64>,
     /// The digest of the data that the checkpoint was made with; of the newest good one, if it goes on from the start.
     pub(super) data_digest: Option<Digest>,
 }
@@ -47,7 +47,7 @@ impl Unfinished {
         let run = Recorded::open(&folder)?;
         last.map_or(Ok(()), |last| run.has_step(last))?;
         let found = run.folder.newest_checkpoint(u64::MAX, observer)?;
-        let newest = found.as_ref().map(|(_, checkpoint)| (checkpoint.step, checkpoint.digests.state));
+        let newest = found.as_ref().map(|(_, checkpoint)| checkpoint.step);
         let vouched = found.as_ref().map(|(_, newest)| run.made_by(newest).map(|()| newest.data_digest));
         let checkpoint = match found {
             _ if file => {
