@@ -25,7 +25,7 @@ GROUPS = {
     "arithmetic": (["rng", "data/batches", "model/loss", "kernels/adam"], RAYON, ["gradients", "kernels", "resume"]),
     "checkpoint": (["export/safetensors"], [], ["checkpoints", "resume"]),
     "idx": (["data/idx"], [], ["cases", "run"]),
-    "log": (["run/entry", "run/log"], [], ["run_folder", "verify"]),
+    "log": (["run/entry", "run/log"], [], ["run_folder", "sessions", "verify"]),
 }
 QUICK = {"CARGO_PROFILE_DEV_OPT_LEVEL": "1", "CARGO_PROFILE_DEV_DEBUG": "false", "CARGO_INCREMENTAL": "1"}
 
