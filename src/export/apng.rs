@@ -1,5 +1,5 @@
 //! Canvases one after the other as a PNG that moves (APNG), 8-bit greyscale, by the `png` crate; a viewer that knows no such shows the
-//! first. Uses `grid` and [`memory`](crate::memory).
+//! first. Uses `grid` and [`memory`].
 
 use std::io::{Result, Write};
 
