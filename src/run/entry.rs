@@ -78,16 +78,19 @@ mod tests {
     use super::*;
     use crate::rng::{Purpose, Stream};
 
-    fn entry() -> Entry {
-        Entry {
-            step: 7,
-            g_loss: 0.1,
-            d_loss: 0.25,
-            mean_d_real: 1.0,
-            mean_d_fake: 0.5,
-            digest: None,
-            average_digest: None,
-            timing: Timing { steps_per_s: 20.5 },
+    impl Entry {
+        /// One, for tests of this and of the log.
+        pub fn example() -> Entry {
+            Entry {
+                step: 7,
+                g_loss: 0.1,
+                d_loss: 0.25,
+                mean_d_real: 1.0,
+                mean_d_fake: 0.5,
+                digest: None,
+                average_digest: None,
+                timing: Timing { steps_per_s: 20.5 },
+            }
         }
     }
 
@@ -95,7 +98,7 @@ mod tests {
     fn every_number_is_read_as_it_was_written() {
         let mut bits = Stream::new(1, Purpose::Sample(0));
         let mut any = move || bits.below(1 << 32) as u32;
-        let mut entry = entry();
+        let mut entry = Entry::example();
         for steps_per_s in [20.5, 1.344479372324438] {
             entry.timing.steps_per_s = steps_per_s;
             assert_eq!(Entry::parse(&entry.text()), Some(entry.clone()));
@@ -109,10 +112,10 @@ mod tests {
 
     #[test]
     fn a_line_may_be_written_otherwise_but_not_say_otherwise() {
-        let text = entry().text();
+        let text = Entry::example().text();
         let begin = r#"{"step":7,"g_loss":0.1,"d_loss":0.25,"mean_d_real":1.0,"mean_d_fake":0.5"#;
         assert_eq!(text, format!(r#"{begin},"timing":{{"steps_per_s":20.5}}}}"#));
-        assert_eq!(entry().reproducible(), begin);
+        assert_eq!(Entry::example().reproducible(), begin);
         let said = |old: &str, new: &str| {
             assert!(text.contains(old));
             Entry::parse(&text.replace(old, new))
@@ -122,7 +125,7 @@ mod tests {
             ("1.0", "1"),
             (r#"{"step":7,"g_loss":0.1"#, r#" { "g_loss" : 0.1 , "step" : 7 "#),
         ] {
-            assert_eq!(said(old, new), Some(entry()), "{new}");
+            assert_eq!(said(old, new), Some(Entry::example()), "{new}");
         }
         for (old, new) in [
             ("0.1", "0.100000001"),
@@ -167,7 +170,7 @@ mod tests {
     #[test]
     fn the_digests_of_a_step_are_of_its_state_and_average() {
         let [state, average] = [1, 2].map(|byte| Digest([byte; 32]));
-        let of = |digest, average_digest| Entry { digest, average_digest, ..entry() }.digests();
+        let of = |digest, average_digest| Entry { digest, average_digest, ..Entry::example() }.digests();
         assert_eq!(of(None, None), None);
         assert_eq!(of(Some(state), None), Some(Digests { state, average: None }));
         assert_eq!(of(Some(state), Some(average)), Some(Digests { state, average: Some(average) }));

@@ -204,22 +204,9 @@ mod tests {
     use super::*;
     use crate::digest::Digest;
 
-    fn entry() -> Entry {
-        Entry {
-            step: 7,
-            g_loss: 0.1,
-            d_loss: 0.25,
-            mean_d_real: 1.0,
-            mean_d_fake: 0.5,
-            digest: None,
-            average_digest: None,
-            timing: Timing { steps_per_s: 20.5 },
-        }
-    }
-
     #[test]
     fn only_the_last_line_can_be_cut_off() {
-        let whole = entry().text();
+        let whole = Entry::example().text();
         for length in 1..whole.len() {
             assert!(is_begun(&whole[..length]), "{}", &whole[..length]);
             assert!(!is_begun(&format!("{}\n", &whole[..length])));
@@ -231,7 +218,7 @@ mod tests {
         assert_eq!([990, 991].map(|n| is_begun(&format!("{{\"step\":\"{}", "a".repeat(n)))), [true, false]);
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("metrics.jsonl");
-        let (cut, line) = (&whole[..20], Row::Entry(entry()));
+        let (cut, line) = (&whole[..20], Row::Entry(Entry::example()));
         std::fs::write(&path, format!("\u{FEFF}{whole}\r\n\n{cut}\n{whole}\n{cut}")).unwrap();
         let rows = [(1, line.clone()), (3, Row::Malformed), (4, line), (5, Row::CutOff)];
         let mut seen = Vec::new();
@@ -259,7 +246,7 @@ mod tests {
     fn at(step: u64, plan: &Plan) -> Entry {
         let digest = plan.leaves(step, false).digest.then_some(Digest([step as u8; 32]));
         let average_digest = digest.filter(|_| plan.config.average > 0.0);
-        Entry { step, digest, average_digest, ..entry() }
+        Entry { step, digest, average_digest, ..Entry::example() }
     }
 
     fn lines(entries: &[Entry]) -> String {
