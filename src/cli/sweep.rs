@@ -191,6 +191,8 @@ fn is_over(sweep: &Path, member: &Member) -> bool {
 
 /// The data sets of runs, each read once: by where they are, and whether with labels.
 type Datasets = Vec<((PathBuf, bool), Dataset)>;
+/// Why there is one of each run that is trained.
+const READ: &str = "all are read before";
 
 /// Reads them; `told` if a file says where they are, and no person.
 fn datasets(members: &[Member], told: bool) -> Result<Datasets, Error> {
@@ -211,9 +213,7 @@ fn datasets(members: &[Member], told: bool) -> Result<Datasets, Error> {
 fn are_of<'a>(data: &Datasets, out: &Path, members: impl Iterator<Item = &'a Member>) -> Result<(), Error> {
     for member in members {
         let plan = member.plan()?;
-        let is =
-            |(path, labels): &(PathBuf, bool)| *path == plan.schedule.data && *labels == plan.config.labels;
-        let Some((_, data)) = data.iter().find(|(of, _)| is(of)) else { continue };
+        let Some(data) = data_of(&plan, data) else { continue };
         let manifest = Folder::new(out.join(&member.run)).read_manifest().ok().flatten();
         if manifest.is_some_and(|manifest| manifest.run.data_digest != data.digest()) {
             let problem = format!("not the data that {} of this sweep is trained on", member.run);
@@ -229,16 +229,16 @@ fn at_once(members: &[Member], data: &Datasets) -> Result<usize, Error> {
     let mut largest = 1;
     for member in members {
         let plan = member.plan()?;
-        let lines = Owned::memory_lines(&plan.config, &data_of(&plan, data))?;
+        let lines = Owned::memory_lines(&plan.config, &data_of(&plan, data).expect(READ))?;
         largest = largest.max(size_of::<duel::Line>() * lines);
     }
     Ok((free as usize / 2 / largest).max(1))
 }
 
-/// The data set of a run.
-fn data_of<'a>(plan: &Plan, data: &'a Datasets) -> &'a Dataset {
+/// The data set of a run, if it was read.
+fn data_of<'a>(plan: &Plan, data: &'a Datasets) -> Option<&'a Dataset> {
     let is = |(path, labels): &(PathBuf, bool)| *path == plan.schedule.data && *labels == plan.config.labels;
-    data.iter().find(|(of, _)| is(of)).map(|(_, data)| data).expect("all are read")
+    data.iter().find(|(of, _)| is(of)).map(|(_, data)| data)
 }
 
 /// One run, on all threads.
@@ -323,7 +323,7 @@ impl All<'_> {
     /// Begins a run or goes on with it; false if another process trains it. One that diverges is a result.
     fn train(&self, member: &Member, pool: &Pool) -> Result<bool, Error> {
         let (plan, path) = (member.plan()?, self.out.join(&member.run));
-        let data = data_of(&plan, self.data);
+        let data = data_of(&plan, self.data).expect(READ);
         let folder = Folder::new(&path);
         // Another process may do the same sweep.
         if is_over(self.out, member) {
