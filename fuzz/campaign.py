@@ -39,7 +39,8 @@ TARGETS = {
     "log": ["run/log.rs", "run/entry.rs"],
     # Derived code, which has no lines of its own.
     "manifest": [],
-    "folder": ["run/audit.rs", "run/entry.rs", "run/folder.rs", "run/log.rs", "run/recorded.rs", "run/training.rs", "run/unfinished.rs"],
+    "folder": ["run/audit.rs", "run/entry.rs", "run/folder.rs", "run/log.rs", "run/recorded.rs", "run/training.rs", "run/unfinished.rs",
+               "run/writer.rs"],
     "resume": ["export/safetensors.rs", "trainer/mod.rs", "trainer/owner.rs", "trainer/state.rs"],
     "kernels": ["kernels/adam.rs", "kernels/dense.rs", "kernels/gemm.rs", "kernels/lists.rs", "kernels/math.rs", "kernels/reference.rs"],
     "step_equivalence": ["model/discriminator.rs", "model/generator.rs", "model/layers.rs", "trainer/mod.rs", "trainer/owner.rs"],

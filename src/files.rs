@@ -189,8 +189,11 @@ pub fn is_unfinished(path: &Path) -> bool {
 pub fn is_abandoned(path: &Path) -> bool {
     let Some(writer) = writer_of(path) else { return false };
     let here = path.canonicalize().unwrap_or_default();
-    let open = list(Path::new(&format!("/proc/{writer}/fd"))).unwrap_or_default();
-    !open.iter().any(|open| fs::read_link(open).is_ok_and(|file| file == here))
+    match list(Path::new(&format!("/proc/{writer}/fd"))) {
+        Ok(open) => !open.iter().any(|open| fs::read_link(open).is_ok_and(|file| file == here)),
+        // Of another user's process it does not tell.
+        Err(error) => error.kind() == ErrorKind::NotFound,
+    }
 }
 
 /// The process that an unfinished file is named after.

@@ -1,5 +1,5 @@
-//! The `duel` program: argv, the terminal and signals over the public face of the library. Reads of the environment only
-//! `DUEL_ISA`, `DUEL_THREADS` and `NO_COLOR`.
+//! The `duel` program: argv, the terminal and signals over the public face of the library. Of itself it reads only `DUEL_ISA`,
+//! `DUEL_THREADS` and `NO_COLOR` of the environment; the crates that draw bars and help look at a terminal's variables, too.
 
 #![forbid(unsafe_code)]
 

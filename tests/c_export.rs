@@ -92,6 +92,53 @@ fn a_generator_in_c_makes_the_same_pixels_with_every_compiler() {
     println!("{compilers:?}");
 }
 
+/// Noise that no sum is finite of, and classes that there are none of.
+const HOSTILE: &str = r#"
+#include "generator.c"
+int main(void)
+{
+    static float z[DUEL_LATENT];
+    static unsigned char pixels[DUEL_PIXELS];
+    const float values[5] = { 3e38f, -3e38f, 3e38f * 10.0f, (3e38f * 10.0f) * 0.0f, 1e30f };
+    int i, j, sum = 0;
+    for (i = 0; i < 25; i++) {
+        for (j = 0; j < DUEL_LATENT; j++) {
+            z[j] = values[j % 2 ? i % 5 : i / 5];
+        }
+        duel_generate(z, (i - 12) * 100000000, pixels);
+        duel_generate(z, DUEL_CLASSES, pixels);
+        sum += pixels[i % DUEL_PIXELS];
+    }
+    return sum == -1;
+}
+"#;
+
+#[test]
+fn whatever_it_is_called_with_its_behaviour_is_defined() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let checked =
+        ["-std=gnu99", "-O1", "-fsanitize=undefined,float-cast-overflow", "-fno-sanitize-recover=all"];
+    let built =
+        |file: &str| Command::new("gcc").current_dir(dir).args(checked).args([file, "-o", "main"]).output();
+    fs::write(dir.join("empty.c"), "int main(void) { return 0; }").unwrap();
+    if !built("empty.c").is_ok_and(|output| output.status.success()) {
+        assert!(std::env::var_os("CI").is_none(), "no gcc with UBSan");
+        println!("not run: there is no gcc with UBSan");
+        return;
+    }
+    small_data(dir);
+    let labels: Vec<u8> = [&[0, 0, 8, 1, 0, 0, 0, 90][..], &[1; 90]].concat();
+    fs::write(dir.join("data/train-labels-idx1-ubyte"), labels).unwrap();
+    done(run(dir, &small(&["--labels", "--steps", "3", "--out", "run"])));
+    done(run(dir, &["export", "run", "--out", "generator.c"]));
+    fs::write(dir.join("main.c"), HOSTILE).unwrap();
+    let built = built("main.c").unwrap();
+    assert!(built.status.success(), "{}", text(&built.stderr));
+    let ran = Command::new(dir.join("main")).output().unwrap();
+    assert!(ran.status.success(), "{}", text(&ran.stderr));
+}
+
 #[test]
 fn the_name_of_the_file_says_what_is_exported() {
     let dir = tempfile::tempdir().unwrap();

@@ -47,7 +47,7 @@ fn parse(table: &str) -> Vec<Case<'_>> {
     cases
 }
 
-/// What every case finds: the small data set, a run of 6 steps on it, and three words for its scripts.
+/// What every case finds: the small data set, a run of 6 steps on it, and words for its scripts.
 fn prepare(bin: &Path, dir: &Path) {
     small_data(dir);
     let settings = ["--steps", "6", "--report-every", "2", "--checkpoint-every", "2", "--out", "run"];
@@ -58,7 +58,7 @@ fn prepare(bin: &Path, dir: &Path) {
         ("small", format!("exec duel train {} \"$@\"", SMALL.join(" "))),
         // Big-endian words: the header of an IDX file.
         ("words", "for w; do printf $(printf '\\\\%03o' $((w >> 24)) $((w >> 16 & 255)) $((w >> 8 & 255)) $((w & 255))); done".into()),
-        // The steps in a log, the digest of a run, whether two runs say the same.
+        // The steps in a log, those of the checkpoints, what has come to stand in a file, a log without times.
         ("steps", "grep -o '\"step\": *[0-9]*' $1/metrics.jsonl | grep -o '[0-9]*$' | tr '\\n' ' '; echo".into()),
         ("kept", "ls $1/checkpoints | sed 's/step_0*//; s/.safetensors//; s/^$/0/' | tr '\\n' ' '; echo".into()),
         ("await", "until grep -q \"$1\" \"$2\" 2> /dev/null; do sleep 0.01; done".into()),

@@ -14,7 +14,9 @@ fn root() -> &'static Path {
 /// The documents: name and text.
 fn documents() -> Vec<(PathBuf, String)> {
     let mut files: Vec<PathBuf> =
-        ["README.md", "CHANGELOG.md", "data/README.md", "fuzz/README.md"].map(PathBuf::from).into();
+        ["README.md", "CHANGELOG.md", "SECURITY.md", "data/README.md", "fuzz/README.md"]
+            .map(PathBuf::from)
+            .into();
     let docs = fs::read_dir(root().join("docs")).unwrap();
     files.extend(docs.map(|entry| Path::new("docs").join(entry.unwrap().file_name())));
     files.into_iter().map(|file| (file.clone(), fs::read_to_string(root().join(&file)).unwrap())).collect()

@@ -3,9 +3,9 @@
 #![cfg(feature = "run")]
 #![allow(clippy::disallowed_methods)] // another exponential and logarithm than the program's
 
-use duel::Images;
 use duel::evaluate::distances::by_image;
 use duel::evaluate::{Report, Sets, evaluate};
+use duel::{Error, Images};
 
 /// Made-up images: dark, with strokes that depend on the class, so that sets overlap but are not the same.
 fn images(count: usize, size: usize, seed: usize) -> Vec<u8> {
@@ -48,6 +48,28 @@ fn distances_are_exact_for_every_size_of_image_and_set() {
         |_, row| row[0],
     );
     assert_eq!(rows.unwrap(), [65_536 * 255 * 255]);
+    // None at all, on either side.
+    let (none, one) = (Images::new(&[], 1, 1).unwrap(), Images::new(&[7], 1, 1).unwrap());
+    assert!(matches!(by_image(one, none, &(), |_, _| ()), Err(Error::Input { .. })));
+    assert_eq!(by_image(none, one, &(), |_, _| ()).unwrap(), []);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn another_floating_point_mode_is_an_error() {
+    // Rounding up.
+    let mode: u32 = 0x1F80 | 0x4000;
+    let in_it = std::thread::spawn(move || {
+        // SAFETY: the thread ends after this, and its mode with it.
+        unsafe { std::arch::asm!("ldmxcsr [{}]", in(reg) &raw const mode) };
+        let one = Images::new(&[7], 1, 1).unwrap();
+        let of_all = by_image(one, one, &(), |_, _| ());
+        let sets = Sets { samples: one, real: one, held_out: one, train: one };
+        [of_all.map(drop), evaluate(&sets, &()).map(drop)]
+    });
+    for refused in in_it.join().unwrap() {
+        assert!(matches!(refused, Err(Error::Environment { .. })), "{refused:?}");
+    }
 }
 
 /// Both sets and what they are compared with: samples, real, held out, training images, labels.

@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
-"""Every system call of a small run that reads or writes its files fails once, or is the last one of the process, in a new run
-and in one that is gone on with: it ends with 0 or 4 (or is gone), and a second start ends on the same bits, with the same log
-and nothing left behind.
+"""Every system call of a small run that reads or writes its files fails once, or is the last one of the process, in a new run,
+in one that is gone on with, and in one that is made shorter and leaves less: it ends with 0 or 4 (or is gone), what is there
+verifies, and a second start ends on the same bits, with the same log and nothing left behind.
 
     python3 tests/injected.py [target/release/duel] [--most N]    N places of each call at most, spread over all of them
 
 Needs strace.
 """
 import concurrent.futures
+import json
 import os
 import re
 import shutil
@@ -21,10 +22,12 @@ FAULTS = ["error=EIO", "error=ENOSPC", "error=EINTR", "signal=KILL"]
 NEW = ["train", "--out", "r", "--batch-size", "7", "--validation", "3", "--latent-size", "5", "--generator-hidden", "21",
          "--discriminator-hidden", "33", "--steps", "4", "--checkpoint-every", "2", "--report-every", "1", "--threads", "1"]
 RESUME = ["train", "--resume", "auto", "--out", "r", "--steps", "4", "--threads", "1"]
+LESS = ["train", "--resume", "auto", "--out", "r", "--steps", "3", "--report-every", "3", "--checkpoint-every", "0", "--threads", "1"]
+STARTS = {"a new run": NEW, "one that is gone on with": RESUME, "one that is made less": LESS}
 
 
 def prepare(folder, start):
-    """The data, and for a resume a run of half the steps."""
+    """The data, and for a resume a run of half the steps; or one that was killed between step 4 and its checkpoint."""
     os.makedirs(f"{folder}/data")
     pixels = bytes(i * 37 % 256 if i % 4 == 0 else 0 for i in range(810))
     with open(f"{folder}/data/train-images-idx3-ubyte", "wb") as file:
@@ -32,6 +35,16 @@ def prepare(folder, start):
     if start is RESUME:
         half = ["2" if before == "--steps" else argument for before, argument in zip([None, *NEW], NEW)]
         assert duel(folder, half).returncode == 0
+    if start is LESS:
+        assert duel(folder, NEW).returncode == 0
+        os.remove(f"{folder}/r/checkpoints/step_00000004.safetensors")
+        os.remove(f"{folder}/r/samples/step_00000004.png")
+        with open(f"{folder}/r/manifest.json", "r+") as file:
+            manifest = json.load(file)
+            manifest["run"].update(status="running", steps_done=0, state_digest=None)
+            file.seek(0)
+            file.truncate()
+            json.dump(manifest, file)
 
 
 def duel(folder, arguments, strace=()):
@@ -78,6 +91,11 @@ def check(start, call, fault, n, expected):
         left = [name for _, _, names in os.walk(folder) for name in names if name.endswith(".duel")]
         if left and fault != "signal=KILL":
             return f"left {left}"
+        # Without these it is no run yet.
+        if all(os.path.exists(f"{folder}/r/{file}") for file in ["config.toml", "manifest.json", "metrics.jsonl"]):
+            between = duel(folder, ["verify", "r", "--all", "--threads", "1"])
+            if between.returncode != 0:
+                return f"{first.stderr.strip()} · verify: {between.stderr.strip()}"
         second = duel(folder, start)
         if second.returncode == 2 and "already holds a run" in second.stderr:
             second = duel(folder, RESUME)
@@ -105,7 +123,7 @@ def main():
     DUEL = os.path.abspath(named[0] if named else "target/release/duel")
     assert shutil.which("strace"), "expected strace"
     tasks = []
-    for start, name in [(NEW, "a new run"), (RESUME, "one that is gone on with")]:
+    for name, start in STARTS.items():
         with tempfile.TemporaryDirectory() as folder:
             folder = os.path.realpath(folder)
             prepare(folder, start)
@@ -113,12 +131,12 @@ def main():
         for call, numbers in found.items():
             chosen = numbers[:: max(1, -(-len(numbers) // most))]
             print(f"{name}, {call}: {len(chosen)} of {len(numbers)} places", flush=True)
-            tasks += [(start, call, fault, n, expected) for n in chosen for fault in FAULTS]
+            tasks += [(name, start, call, fault, n, expected) for n in chosen for fault in FAULTS]
     for call in ["openat", "write", "fsync", "rename", "mkdir", "ftruncate", "flock", "close"]:
-        assert any(task[1] == call for task in tasks), f"no run makes a {call}"
+        assert any(task[2] == call for task in tasks), f"no run makes a {call}"
     with concurrent.futures.ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        problems = [f"{start[1]} · {call} number {n}, {fault}: {problem}" for (start, call, fault, n, _), problem
-                    in zip(tasks, pool.map(lambda task: check(*task), tasks)) if problem]
+        problems = [f"{name}, {call} number {n}, {fault}: {problem}" for (name, _, call, fault, n, _), problem
+                    in zip(tasks, pool.map(lambda task: check(*task[1:]), tasks)) if problem]
     print(*problems, sep="\n")
     print(f"{len(tasks)} faults, {len(problems)} problems")
     sys.exit(1 if problems else 0)

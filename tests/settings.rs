@@ -25,7 +25,7 @@ fn other(name: &str, kind: Kind) -> &'static str {
 }
 
 #[test]
-fn every_setting_is_a_flag_whose_help_says_its_default() {
+fn every_setting_is_a_flag_whose_help_says_its_range_and_default() {
     let dir = tempfile::tempdir().unwrap();
     let help = done(run(dir.path(), &["train", "--help"]));
     let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -35,6 +35,8 @@ fn every_setting_is_a_flag_whose_help_says_its_default() {
         let start = help.find(&format!("--{}{value}", about.name)).expect(about.name);
         let text = &help[start..];
         assert!(text.contains(about.help), "{}: {text}", about.name);
+        let range = about.expected.strip_prefix("expected ").unwrap();
+        assert!(about.kind == Kind::Boolean || text.contains(&format!("; {range}")), "{}", about.name);
         assert!(default.is_empty() || text.contains(&format!("[default: {default}]")), "{}", about.name);
     }
 }

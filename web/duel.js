@@ -22,11 +22,13 @@ class Engine {
   /** Calls a function with the content of its room, if there is any, and returns a copy of its result. */
   call(name, room, ...numbers) {
     if (room) {
-      const place = this.wasm.room(room.length);
+      // Places and sizes come as signed numbers.
+      const place = this.wasm.room(room.length) >>> 0;
       new Uint8Array(this.wasm.memory.buffer, place, room.length).set(room);
     }
     const code = this.wasm[name](...numbers);
-    const result = new Uint8Array(this.wasm.memory.buffer, this.wasm.result(), this.wasm.result_len()).slice();
+    const [at, length] = [this.wasm.result() >>> 0, this.wasm.result_len() >>> 0];
+    const result = new Uint8Array(this.wasm.memory.buffer, at, length).slice();
     if (code) throw new EngineError(new TextDecoder().decode(result), code);
     return result;
   }

@@ -100,7 +100,8 @@ extern "C" {
 // the next call on this thread.
 const char *duel_message(void);
 
-// Whether this library has the interface that a program was compiled against: duel_check_version(DUEL_API_VERSION).
+// Whether this library has the interface that a program was compiled against: duel_check_version(DUEL_API_VERSION) is DUEL_OK, or
+// else DUEL_ENVIRONMENT.
 duel_code duel_check_version(uint32_t version);
 
 // The version of the library, such as "0.1.0".
@@ -314,7 +315,8 @@ duel_code duel_trainer_mean_probabilities(const duel_trainer *trainer,
 
 // Writes images first, first + 1, … of the samples of `seed` to `pixels`, a byte per pixel, white on black: as many as `bytes` hold,
 // which must be a whole number of them. Image i depends on the weights (their average, if there is one), `seed` and i alone.
-// `label` is the class of all, or −1: then that of image i is i mod classes, if there are any.
+// `label` is the class of all, or −1: then that of image i is i mod classes, if there are any. After an error there are none in
+// `pixels`.
 //
 // # Safety
 // `trainer` is null or a handle; `pixels` is null or good for `bytes` bytes.

@@ -28,21 +28,30 @@ pub(crate) unsafe fn values<'a, T>(
     }
 }
 
+/// Where values go; it may be memory that was never written.
+///
 /// # Safety
 /// As [`values`], and nobody else uses them.
-pub(crate) unsafe fn values_mut<'a, T>(
+pub(crate) unsafe fn places<'a, T>(
     to: *mut T,
     count: usize,
     name: &'static str,
-) -> Result<&'a mut [T], Error> {
+) -> Result<&'a mut [MaybeUninit<T>], Error> {
     fits::<T>(count, name)?;
     match count {
         0 => Ok(&mut []),
         _ if to.is_null() => Err(null(name)),
         _ if !to.is_aligned() => Err(Error::usage(name, "is not aligned")),
         // SAFETY: the caller's promise.
-        _ => Ok(unsafe { slice::from_raw_parts_mut(to, count) }),
+        _ => Ok(unsafe { slice::from_raw_parts_mut(to.cast(), count) }),
     }
+}
+
+/// The same, all of them `value`.
+pub(crate) fn filled<T: Copy>(places: &mut [MaybeUninit<T>], value: T) -> &mut [T] {
+    places.fill(MaybeUninit::new(value));
+    // SAFETY: each has been written.
+    unsafe { places.assume_init_mut() }
 }
 
 /// Refuses what is written to if it overlaps what is read.
@@ -82,7 +91,7 @@ pub(crate) unsafe fn put<T>(to: *mut T, value: T, name: &'static str) -> Result<
 /// As [`put`], as long as the place is used.
 pub(crate) unsafe fn place<'a, T>(to: *mut T, name: &'static str) -> Result<&'a mut MaybeUninit<T>, Error> {
     // SAFETY: the caller's promise.
-    match unsafe { values_mut(to.cast(), 1, name) }? {
+    match unsafe { places(to, 1, name) }? {
         [place] => Ok(place),
         _ => unreachable!("one was asked for"),
     }
@@ -179,10 +188,8 @@ impl Memory {
             return Err(Error::usage("memory", problem));
         }
         // SAFETY: the caller's promise.
-        let memory = unsafe { values_mut(memory.cast::<MaybeUninit<Line>>(), lines, "memory") }?;
-        memory.fill(MaybeUninit::new(Line::filled(0.0)));
-        // SAFETY: each has been written.
-        Ok(Memory::Callers(unsafe { memory.assume_init_mut() }))
+        let memory = unsafe { places(memory.cast::<Line>(), lines, "memory") }?;
+        Ok(Memory::Callers(filled(memory, Line::filled(0.0))))
     }
 }
 
@@ -219,10 +226,9 @@ pub(crate) unsafe fn text_out(digest: Digest, to: *mut c_char, bytes: usize) -> 
         ));
     }
     // SAFETY: the caller's promise.
-    let to = unsafe { values_mut(to.cast::<u8>(), bytes, "text") }?;
+    let to = filled(unsafe { places(to.cast::<u8>(), bytes, "text") }?, 0);
     let text = digest.to_string();
     to[..text.len()].copy_from_slice(text.as_bytes());
-    to[text.len()..].fill(0);
     Ok(())
 }
 

@@ -86,7 +86,8 @@ pub extern "C" fn duel_message() -> *const c_char {
     MESSAGE.try_with(|message| message.borrow().as_ptr()).unwrap_or(c"".as_ptr())
 }
 
-/// Whether this library has the interface that a program was compiled against: duel_check_version(DUEL_API_VERSION).
+/// Whether this library has the interface that a program was compiled against: duel_check_version(DUEL_API_VERSION) is DUEL_OK, or
+/// else DUEL_ENVIRONMENT.
 #[unsafe(no_mangle)]
 pub extern "C" fn duel_check_version(version: u32) -> duel_code {
     guard(|| match version {

@@ -6,7 +6,7 @@ use duel::export::safetensors::Checkpoint;
 use duel::run::recorded::Named;
 use duel::{Error, GeneratorShape, Isa, Part, Sampler, Serial};
 
-use crate::arguments::{Memory, apart, class, named, path, put, text, values, values_mut};
+use crate::arguments::{Memory, apart, class, filled, named, path, places, put, text, values};
 use crate::code::{duel_code, guard};
 use crate::handle::{Handle, Opaque, opaque};
 
@@ -166,9 +166,9 @@ pub unsafe extern "C" fn duel_sampler_sample(
 ) -> duel_code {
     // SAFETY: the caller's promise.
     guard(|| unsafe {
-        let (label, pixels) = (class(label)?, values_mut(pixels, bytes, "pixels")?);
+        let (label, pixels) = (class(label)?, places(pixels, bytes, "pixels")?);
         duel_sampler::with(sampler, |generator| {
-            generator.sampler.sample_class(&Serial, seed, first, label, pixels)
+            generator.sampler.sample_class(&Serial, seed, first, label, filled(pixels, 0))
         })
     })
 }
@@ -189,9 +189,11 @@ pub unsafe extern "C" fn duel_sampler_generate(
     // SAFETY: the caller's promise.
     guard(|| unsafe {
         apart(z, count, pixels, bytes)?;
-        let (z, pixels) = (values(z, count, "z")?, values_mut(pixels, bytes, "pixels")?);
+        let (z, pixels) = (values(z, count, "z")?, places(pixels, bytes, "pixels")?);
         let label = class(label)?;
-        duel_sampler::with(sampler, |generator| generator.sampler.generate(&Serial, z, label, pixels))
+        duel_sampler::with(sampler, |generator| {
+            generator.sampler.generate(&Serial, z, label, filled(pixels, 0))
+        })
     })
 }
 

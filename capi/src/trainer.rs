@@ -9,7 +9,7 @@ use duel::export::safetensors::{Checkpoint, encode};
 use duel::{Dataset, Error, Isa, StepStats, Trainer, files};
 
 use crate::arguments::{
-    Memory, apart, class, named, path, place, put, settings, text, text_out, values, values_mut,
+    Memory, apart, class, filled, named, path, place, places, put, settings, text, text_out, values,
 };
 use crate::code::{duel_code, guard};
 use crate::data::{duel_data, shared};
@@ -298,7 +298,8 @@ pub unsafe extern "C" fn duel_trainer_mean_probabilities(
 
 /// Writes images first, first + 1, … of the samples of `seed` to `pixels`, a byte per pixel, white on black: as many as `bytes` hold,
 /// which must be a whole number of them. Image i depends on the weights (their average, if there is one), `seed` and i alone.
-/// `label` is the class of all, or −1: then that of image i is i mod classes, if there are any.
+/// `label` is the class of all, or −1: then that of image i is i mod classes, if there are any. After an error there are none in
+/// `pixels`.
 ///
 /// # Safety
 /// `trainer` is null or a handle; `pixels` is null or good for `bytes` bytes.
@@ -315,9 +316,9 @@ pub unsafe extern "C" fn duel_trainer_sample(
         let label = class(label)?;
         // SAFETY: the caller's promise.
         unsafe {
-            let pixels = values_mut(pixels, bytes, "pixels")?;
+            let pixels = places(pixels, bytes, "pixels")?;
             duel_trainer::with(trainer, |run| {
-                run.trainer.sample_class(&run.threads, seed, first, label, pixels)
+                run.trainer.sample_class(&run.threads, seed, first, label, filled(pixels, 0))
             })
         }
     })
@@ -342,8 +343,8 @@ pub unsafe extern "C" fn duel_trainer_generate(
         // SAFETY: the caller's promise.
         unsafe {
             apart(z, count, pixels, bytes)?;
-            let (z, pixels) = (values(z, count, "z")?, values_mut(pixels, bytes, "pixels")?);
-            duel_trainer::with(trainer, |run| run.trainer.generate(&run.threads, z, label, pixels))
+            let (z, pixels) = (values(z, count, "z")?, places(pixels, bytes, "pixels")?);
+            duel_trainer::with(trainer, |run| run.trainer.generate(&run.threads, z, label, filled(pixels, 0)))
         }
     })
 }
@@ -362,7 +363,7 @@ pub unsafe extern "C" fn duel_trainer_tensor(
 ) -> duel_code {
     guard(|| {
         // SAFETY: the caller's promise.
-        let (name, to) = unsafe { (text(name, "name")?, values_mut(to, count, "to")?) };
+        let (name, to) = unsafe { (text(name, "name")?, places(to, count, "to")?) };
         let (tensor, part) = named(name)?;
         // SAFETY: the caller's promise.
         unsafe {
@@ -372,7 +373,7 @@ pub unsafe extern "C" fn duel_trainer_tensor(
                     return Err(Error::usage("count", format!("{}, expected {}", to.len(), view.count())));
                 }
                 let mut places = to.iter_mut();
-                view.each(|x| places.next().into_iter().for_each(|place| *place = x));
+                view.each(|x| places.next().into_iter().for_each(|place| _ = place.write(x)));
                 Ok(())
             })
         }
@@ -407,16 +408,16 @@ pub unsafe extern "C" fn duel_trainer_save_state(
 ) -> duel_code {
     // SAFETY: the caller's promise.
     guard(|| unsafe {
-        let state = values_mut(state, bytes, "state")?;
+        let state = places(state, bytes, "state")?;
         duel_trainer::with(trainer, |run| {
             let whole = run.trainer.state_bytes();
             if bytes != whole {
                 return Err(Error::usage("bytes", format!("{bytes}, expected {whole}")));
             }
-            let mut filled = 0;
+            let mut written = 0;
             run.trainer.save(|piece| {
-                state[filled..filled + piece.len()].copy_from_slice(piece);
-                filled += piece.len();
+                state[written..written + piece.len()].write_copy_of_slice(piece);
+                written += piece.len();
             })
         })
     })

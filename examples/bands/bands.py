@@ -3,8 +3,9 @@
     for s in 1 2 3; do cargo run --release -- train --seed $s --report-every 10 > seed-$s.txt; done
     python3 examples/bands/bands.py seed-1.txt seed-2.txt seed-3.txt
 
-The reference bands are those of three seeds of the TensorFlow tutorial's script, every 10th step, step 1 left out. A
-faithful run lies in them from the fourth window on. Exit status 1 if one does not.
+The reference bands are those of three seeds of the TensorFlow tutorial's script, every 10th step, step 1 left out. Most
+faithful runs lie in them from the fourth window on (docs/bits.md has some of this program's that do not). Exit status 1 if one
+does not.
 """
 
 import re

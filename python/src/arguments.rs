@@ -134,11 +134,14 @@ pub fn images<'py>(py: Python<'py>, wanted: Wanted<'_>) -> PyResult<Bound<'py, P
 /// Noise of the caller's, f32 [n, latent]: number of images, and values. A copy, because other threads of Python, which may write to the
 /// array, go on while images are made.
 pub fn noise(z: &PyReadonlyArray2<'_, f32>, latent: usize) -> PyResult<(usize, Vec<f32>)> {
-    let [count, values] = *z.shape() else { unreachable!("it has two dimensions") };
-    if values != latent || !z.is_c_contiguous() {
-        let problem = format!("expected a contiguous array of float32 [n, {latent}]");
-        return Err(raise(Error::usage("z", problem)));
-    }
+    // Two, when it was taken; but another argument may have run code of the caller's since, which gave it others.
+    let count = match *z.shape() {
+        [count, values] if values == latent && z.is_c_contiguous() => count,
+        _ => {
+            let problem = format!("expected a contiguous array of float32 [n, {latent}]");
+            return Err(raise(Error::usage("z", problem)));
+        }
+    };
     let from = z.as_slice()?;
     // Asked for first, because a vector's refusal ends the process.
     memory::room(size_of_val(from), "z").map_err(raise)?;

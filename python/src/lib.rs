@@ -46,7 +46,9 @@ fn verify(py: Python<'_>, isa: Option<&str>) -> PyResult<()> {
     py.detach(|| self_check::check(isa)).map_err(errors::raise)
 }
 
-#[pymodule]
+// It reads arrays that other threads may write to, and copies them while none of them runs: a free-threaded Python takes its lock
+// again for this.
+#[pymodule(gil_used = true)]
 fn _duel(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("BITS_VERSION", duel::BITS_VERSION)?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;

@@ -177,7 +177,7 @@ impl Trainer {
         images(py, Wanted { count, size, make })
     }
 
-    /// The images of noise of one's own, f32 [n, latent] from -1 to 1: u8 [n, height, width].
+    /// The images of noise of one's own, contiguous f32 [n, latent] from -1 to 1: u8 [n, height, width].
     #[pyo3(signature = (z, label = None))]
     fn generate<'py>(
         &mut self,

@@ -222,6 +222,18 @@ def test_bad_input_is_an_exception_by_kind(wrong, kind, words):
         wrong()
 
 
+def test_an_argument_whose_code_reshapes_another_is_refused():
+    z = np.zeros((2, 5), np.float32)
+
+    class Label:
+        def __index__(self):
+            z.shape = (10,)
+            return 0
+
+    with pytest.raises(duel.UsageError, match="z: expected a contiguous array"):
+        duel.Trainer(images(), **SMALL).generate(z, Label())
+
+
 def test_a_run_that_has_diverged_goes_on_from_a_state():
     trainer = duel.Trainer(images(), learning_rate=1e30, **SMALL)
     state = trainer.state()

@@ -9,7 +9,7 @@ use duel::files::write_new;
 use duel::run::Status;
 use duel::run::record::canvas_of;
 use duel::run::recorded::Recorded;
-use duel::{Error, Rayon};
+use duel::{Error, Rayon, memory};
 
 use super::number;
 use super::replay::Replay;
@@ -96,7 +96,12 @@ impl Film {
             run.visit(&steps, &data, isa, &Rayon, &progress, |trainer| {
                 let caption = format!("step {}", grouped(trainer.steps_done()));
                 frames.push(canvas_of(trainer, &Rayon)?.captioned(&caption));
-                if frames.len() > 1 { Ok(()) } else { apng::fits(&frames[0], self.scale) }
+                if frames.len() > 1 {
+                    return Ok(());
+                }
+                // All of them are there before the first is written, and the others are as large.
+                memory::room(frames[0].pixels.len().saturating_mul(count), "frames")?;
+                apng::fits(&frames[0], self.scale)
             })
         })?;
         drop(progress);

@@ -49,7 +49,7 @@ enum Command {
     Train(Box<train::Train>),
     /// Trains many runs of one plan, here or anywhere.
     Sweep(Box<sweep::Sweep>),
-    /// Makes images with a trained generator: a canvas, or a data set.
+    /// Makes images with a trained generator: a canvas, a data set, or an array.
     Sample(sample::Sample),
     /// Checks this machine, or a run, against the bits that they should have.
     Verify(verify::Verify),
@@ -67,7 +67,7 @@ enum Command {
     Bench(bench::Bench),
     /// Says what a run or a state is.
     Inspect(inspect::Inspect),
-    /// Writes the state after any step as a checkpoint.
+    /// Writes the state after any step as a checkpoint, or a network of it as C or ONNX.
     Export(export::Export),
     /// Prints what makes a shell complete the commands and flags.
     Completions(completions::Completions),

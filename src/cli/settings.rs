@@ -30,6 +30,10 @@ impl Args for Flags {
     fn augment_args(command: Command) -> Command {
         let flags = Plan::default().values().into_iter().map(|(about, default)| {
             let default = if default.is_empty() { default } else { format!(" [default: {default}]") };
+            let range = match about.kind {
+                Kind::Boolean => String::new(),
+                _ => format!("; {}", about.expected.trim_start_matches("expected ")),
+            };
             let flag = Arg::new(about.name).long(about.name).value_name(about.placeholder);
             let flag = match about.kind {
                 Kind::Boolean => flag.num_args(0..=1).require_equals(true).default_missing_value("true"),
@@ -39,7 +43,7 @@ impl Args for Flags {
                 .allow_negative_numbers(true)
                 .allow_hyphen_values(about.kind == Kind::Float)
                 .action(if about.kind == Kind::Integers { ArgAction::Append } else { ArgAction::Set })
-                .help(format!("{}{default}", about.help))
+                .help(format!("{}{range}{default}", about.help))
         });
         command.args(flags)
     }

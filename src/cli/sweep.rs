@@ -243,7 +243,7 @@ fn data_of<'a>(plan: &Plan, data: &'a Datasets) -> Option<&'a Dataset> {
 
 /// One run, on all threads.
 fn run_one(plan: &Path, index: usize, machine: &Machine) -> Result<u8, Error> {
-    let (signals, isa) = (Signals::listen()?, machine.isa()?);
+    let (signals, isa, _) = (Signals::listen()?, machine.isa()?, machine.threads()?);
     let members = sweep::read_plan(plan)?;
     let Some(member) = members.get(index) else {
         let problem =

@@ -36,7 +36,7 @@ pub struct Train {
     /// Begin with the parameters of a safetensors file: a checkpoint's, or any file's with tensors of the same names and shapes
     #[arg(long, value_name = "FILE", conflicts_with = "resume")]
     init: Option<PathBuf>,
-    /// Go on with a run: auto takes the newest good checkpoint of --out, a path that checkpoint or run
+    /// Go on with a run: auto takes the newest good checkpoint of --out, a path that checkpoint, run, or RUN@STEP
     #[arg(long, value_name = "auto|PATH")]
     resume: Option<PathBuf>,
     /// Evaluate the samples at the end, as duel evaluate does

@@ -28,7 +28,7 @@ const DEFAULT_SAMPLE: usize = 3;
 #[command(allow_negative_numbers = true)]
 pub struct Verify {
     /// A run's folder: check its files against each other, and train intervals of it again; without it, check this
-    /// machine against the published digests: every backend, with 1, 2, 3 and 8 threads, or those that are asked for
+    /// machine against the published digests: every backend, with 1, 2, 3 and 8 threads (1 and 3 where fma is emulated), or those that are asked for
     #[arg(value_name = "RUN")]
     run: Option<PathBuf>,
     /// Train so many intervals between checkpoints again, taken at random [default: 3]

@@ -28,7 +28,8 @@ impl Labels {
     /// is no such file.
     ///
     /// # Errors
-    /// [`Error::Input`] if it is malformed, or has another number of labels than there are images; [`Error::Io`].
+    /// [`Error::Input`] if it is malformed, or has another number of labels than there are images; [`Error::Io`];
+    /// [`Error::Environment`] if there is no memory for it.
     pub fn beside(images: &Path, count: usize) -> Result<Option<Labels>, Error> {
         let file = label_files(images).into_iter().find(|path| path.is_file());
         file.map(|path| Labels::read(&path, count)).transpose()

@@ -1,5 +1,5 @@
 //! Squared distances between 8-bit images: whole numbers, and the same on every machine. Uses `data` and
-//! [`kernels::dots`](crate::kernels::dots).
+//! [`kernels`](crate::kernels)' `dots` and `float_mode`.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,6 +9,7 @@ use rayon::prelude::*;
 use crate::data::Images;
 use crate::error::Error;
 use crate::kernels::dots::{MOST_TERMS, dots};
+use crate::kernels::float_mode;
 use crate::memory;
 use crate::run::Observer;
 
@@ -24,7 +25,8 @@ const MOST_BYTES: usize = 64 << 20;
 /// the calling thread does it.
 ///
 /// # Errors
-/// [`Error::Input`] if the images are not of one size, [`Error::Environment`] if there is no memory, or `observer` gives up.
+/// [`Error::Input`] if the images are not of one size, or `b` has none; [`Error::Environment`] if there is no memory, `observer`
+/// gives up, or a thread's floating-point unit is in another mode than the default.
 pub fn by_image<R: Send>(
     a: Images<'_>,
     b: Images<'_>,
@@ -35,12 +37,16 @@ pub fn by_image<R: Send>(
         let problem = format!("expected images of {} pixels, as the others are, not {}", b.size(), a.size());
         return Err(Error::input("images", problem));
     }
+    if b.count() == 0 {
+        return Err(Error::input("images", "there are none to compare with"));
+    }
     let threads = if rayon::current_thread_index().is_some() { rayon::current_num_threads() } else { 1 };
-    let rows = (MOST_BYTES / threads / (4 * b.count()).max(1)).clamp(1, ROWS);
+    let rows = (MOST_BYTES / threads / 4 / b.count()).clamp(1, ROWS);
     let blocks = a.count().div_ceil(rows);
     let norms_b: Vec<u32> = (0..b.count()).map(|j| norm(b.image(j))).collect();
     let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::with_capacity(blocks)));
     let thread = || -> Result<(), Error> {
+        float_mode::check()?;
         let mut room = Room::new(rows, a.size(), b.count())?;
         loop {
             let block = next.fetch_add(1, Ordering::Relaxed);
@@ -89,8 +95,9 @@ struct Room {
 
 impl Room {
     fn new(rows: usize, size: usize, count: usize) -> Result<Room, Error> {
-        // Asked for in one piece, so that it is there or not.
-        drop(memory::room(4 * (rows * (size + COLUMNS + count) + COLUMNS * size), "distances")?);
+        // Asked for in one piece, so that it is there or not; more than 32 bits count is not.
+        let bytes = 4 * (rows as u64 * (size + COLUMNS + count) as u64 + (COLUMNS * size) as u64);
+        drop(memory::room(usize::try_from(bytes).unwrap_or(usize::MAX), "distances")?);
         Ok(Room {
             size,
             a: vec![0.0; rows * size],

@@ -1,5 +1,6 @@
 //! All figures of a set of samples. Every one comes from squared distances, which are whole numbers, by counting or by arithmetic in
-//! a fixed order: the same report on every machine, with a digest of its own. Uses `distances` and `parzen`.
+//! a fixed order: the same report on every machine, with a digest of its own. Uses `distances`, `parzen` and
+//! [`float_mode`](crate::kernels::float_mode).
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -10,6 +11,7 @@ use super::parzen::{log_likelihood, mean, widths};
 use crate::data::Images;
 use crate::digest::Digest;
 use crate::error::Error;
+use crate::kernels::float_mode;
 use crate::run::Observer;
 
 /// The neighbour whose distance is an image's radius: 5, as in the papers.
@@ -148,9 +150,10 @@ pub struct Copies {
 ///
 /// # Errors
 /// [`Error::Input`] if a set is empty, smaller than it takes, or of images of another size; [`Error::Environment`] if there is no
-/// memory.
+/// memory, or a thread's floating-point unit is in another mode than the default.
 pub fn evaluate(sets: &Sets<'_>, observer: &dyn Observer) -> Result<Report, Error> {
     let Sets { samples, real, held_out, train } = *sets;
+    float_mode::check()?;
     sets.suffice()?;
     let width_by = held_out.take(FOR_WIDTH);
     let (n, m) = (samples.count(), real.count());

@@ -28,7 +28,7 @@ static float duel_fma(float x, float y, float z)
     double error = (product - (sum - part)) + (addend - part);
     uint64_t bits;
     memcpy(&bits, &sum, sizeof bits);
-    if (error != 0.0 && (bits & 1) == 0) {
+    if (error != 0.0 && sum - sum == 0.0 && (bits & 1) == 0) {
         bits = (error > 0.0) == (sum > 0.0) ? bits + 1 : bits - 1;
         memcpy(&sum, &bits, sizeof sum);
     }
@@ -159,6 +159,7 @@ DUEL_SIGNATURE
     duel_chain(h, DUEL_HIDDEN, duel_w2, DUEL_PIXELS, y);
     for (j = 0; j < DUEL_PIXELS; j++) {
         y[j] = duel_sigmoid((y[j] + 0.0f) + duel_float(duel_b2[j]));
-        pixels[j] = (unsigned char)(duel_mul(255.0f, y[j]) + 0.5f);
+        /* Not a number, which noise as large as floats get can come to, has no integer. */
+        pixels[j] = y[j] > 0.0f ? (unsigned char)(duel_mul(255.0f, y[j]) + 0.5f) : 0;
     }
 }

@@ -33,7 +33,7 @@ use crate::trainer::{GeneratorShape, Sampler, Trainer};
 const KEY: &str = "checkpoint";
 /// The parts of a tensor and the ends of their names.
 const PARTS: [(Part, &str); 3] = [(Part::Parameter, ""), (Part::AdamM, ".adam_m"), (Part::AdamV, ".adam_v")];
-/// Bytes of a header, at most: read, it takes up to thirty times as many.
+/// Bytes that a header has less than: read, it takes up to thirty times as many.
 const LONGEST_HEADER: usize = 1 << 20;
 /// The end of the name of an average.
 const AVERAGE: &str = ".average";
@@ -216,7 +216,7 @@ impl Checkpoint {
     ///
     /// # Errors
     /// [`Error::Input`] if `bytes` are not a checkpoint of this version of the bits, or damaged, or a value is one that
-    /// no step leaves behind.
+    /// no step leaves behind; [`Error::Environment`] if there is no memory for it.
     pub fn decode(bytes: &[u8], source: &str) -> Result<Checkpoint, Error> {
         let bad = |problem: String| Error::input(source.to_string(), problem);
         let (header, file) = parse(bytes).map_err(bad)?;

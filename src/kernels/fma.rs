@@ -52,6 +52,10 @@ fn instruction(x: f32, y: f32, mut z: f32) -> f32 {
     z
 }
 
+#[cfg(all(target_arch = "arm", duel_fma, not(feature = "std"), not(target_abi = "eabihf")))]
+compile_error!(
+    "duel_fma is for ARM targets that pass f32s in registers of the floating-point unit: those that end in eabihf"
+);
 // For a microcontroller the compiler knows no class of registers to put an f32 into; but it passes them in such.
 #[cfg(all(target_arch = "arm", duel_fma, not(feature = "std")))]
 core::arch::global_asm!(

@@ -15,7 +15,7 @@
 use super::lists::{Lists, PAIR};
 use super::reference;
 use super::tiles::{Mat, MatMut};
-use super::vector::{Kernel, Vector};
+use super::vector::{Kernel, MOST_LANES, Vector};
 
 /// Vectors side by side in the tile of a product over lists: twelve accumulators, enough to hide the latency of the fma.
 const LIST_VECTORS: usize = 6;
@@ -227,6 +227,7 @@ struct Terms {
 impl Product<'_> {
     #[inline(always)]
     fn dense<V: Vector, const NV: usize>(&mut self, v: V) {
+        const { assert!(1 <= V::LANES && V::LANES <= MOST_LANES) }
         let n = self.out.cols();
         let panels = n / (NV * V::LANES) * (NV * V::LANES);
         for j in (0..panels).step_by(NV * V::LANES) {
@@ -338,6 +339,7 @@ impl Product<'_> {
 
     #[inline(always)]
     fn over_lists<V: Vector>(&mut self, v: V, lists: Lists<'_>) {
+        const { assert!(1 <= V::LANES && V::LANES <= MOST_LANES) }
         let (m, k, n) = (self.out.rows(), self.right.rows(), self.out.cols());
         for g in 0..m.div_ceil(PAIR) {
             let largest = lists.pair(g).0.iter().fold(0, |largest, &t| largest.max(t as usize + 1));
@@ -371,7 +373,7 @@ impl Product<'_> {
         const ROWS: usize = 64;
         let (m, k) = (self.out.rows(), self.right.rows());
         // Where few terms are left, a tile would have too little work in a block of that size.
-        let sparse = if 2 * lists.terms() < m * k { 2 } else { 1 };
+        let sparse = if 2 * (lists.terms() as u64) < m as u64 * k as u64 { 2 } else { 1 };
         let blocks = k.div_ceil(sparse * V::LIST_BLOCK_VALUES / (LIST_VECTORS * V::LANES)).max(1);
         for first_row in (0..m).step_by(ROWS) {
             // Where each pair's list goes on.

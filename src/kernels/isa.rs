@@ -37,14 +37,17 @@ pub(super) const FUSED_VECTORS: bool = cfg!(any(
 ));
 
 /// Whether scalars do: where every CPU of the target has the instruction. A stable compiler does not tell a crate whether
-/// an ARM or a bare RISC-V has a floating-point unit: `--cfg duel_fma` says that it has one of VFPv4 or F, and where
-/// that is not so, the instruction is an illegal one.
+/// an ARM or a bare RISC-V has a floating-point unit: without `std` `--cfg duel_fma` says that it has one of VFPv4 or F, and
+/// where that is not so, the instruction is an illegal one.
 pub(super) const FUSED_SCALARS: bool = cfg!(any(
     target_arch = "s390x",
     target_arch = "powerpc64",
     all(target_arch = "riscv64", target_os = "linux"),
-    all(any(target_arch = "riscv32", target_arch = "riscv64"), any(target_feature = "f", duel_fma)),
-    all(target_arch = "arm", any(target_feature = "vfp4", duel_fma)),
+    all(
+        any(target_arch = "riscv32", target_arch = "riscv64"),
+        any(target_feature = "f", all(duel_fma, not(feature = "std")))
+    ),
+    all(target_arch = "arm", any(target_feature = "vfp4", all(duel_fma, not(feature = "std")))),
 ));
 
 /// Whether the portable backend has the instruction. Where it does, the test suite of the kernels and `duel verify` compare

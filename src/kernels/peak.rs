@@ -4,7 +4,7 @@
 use core::hint::black_box;
 
 use super::reference;
-use super::vector::{Kernel, Vector};
+use super::vector::{Kernel, MOST_LANES, Vector};
 
 const CHAINS: usize = 12;
 
@@ -17,7 +17,7 @@ pub struct Peak {
 
 impl Peak {
     fn flop(self, lanes: usize) -> u64 {
-        (2 * CHAINS * self.rounds * lanes) as u64
+        (2 * CHAINS * lanes) as u64 * self.rounds as u64
     }
 }
 
@@ -43,7 +43,7 @@ impl Kernel for Peak {
                 *chain = v.fma(*chain, x, y);
             }
         }
-        let mut out = [0.0; 16];
+        let mut out = [0.0; MOST_LANES];
         chains.iter().for_each(|&chain| v.store(black_box(&mut out), chain));
         self.flop(V::LANES)
     }

@@ -26,9 +26,12 @@ macro_rules! lanewise {
 }
 pub(super) use lanewise;
 
+/// Lanes that a vector has at most.
+pub(super) const MOST_LANES: usize = 16;
+
 /// A backend's vectors of f32. The value itself is the proof that the CPU has the instructions.
 pub trait Vector: Copy + Send + Sync {
-    /// Lanes of one vector.
+    /// Lanes of one vector, 1 to 16.
     const LANES: usize;
     /// Vectors side by side in the register tile of a dense product (6 rows high): 1, 2 or 4.
     const TILE_VECTORS: usize;
@@ -83,7 +86,7 @@ pub trait Vector: Copy + Send + Sync {
     /// `p` must be valid for reading `LANES` bytes.
     #[inline(always)]
     unsafe fn load_bytes(self, p: *const u8) -> Self::F32 {
-        let mut lanes = [0.0f32; 16];
+        let mut lanes = [0.0f32; MOST_LANES];
         for (q, lane) in lanes[..Self::LANES].iter_mut().enumerate() {
             // SAFETY: the caller vouches for the bytes.
             *lane = unsafe { *p.add(q) as f32 };
@@ -93,7 +96,7 @@ pub trait Vector: Copy + Send + Sync {
     /// A bit for each lane that is not ±0.
     #[inline(always)]
     fn not_zero(self, x: Self::F32) -> u32 {
-        let mut lanes = [0.0f32; 16];
+        let mut lanes = [0.0f32; MOST_LANES];
         self.store(&mut lanes, x);
         (0..Self::LANES).fold(0, |bits, q| bits | ((lanes[q] != 0.0) as u32) << q)
     }
@@ -112,7 +115,7 @@ pub trait Vector: Copy + Send + Sync {
         value: *mut [f32; 2],
         index: *mut u16,
     ) {
-        let (mut x, mut y, mut n) = ([0.0f32; 16], [0.0f32; 16], 0);
+        let (mut x, mut y, mut n) = ([0.0f32; MOST_LANES], [0.0f32; MOST_LANES], 0);
         self.store(&mut x, a);
         self.store(&mut y, b);
         for q in 0..Self::LANES {

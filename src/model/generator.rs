@@ -326,7 +326,8 @@ pub fn sample(
         let rows = if w + 1 < n { rows / n / PAIR * PAIR } else { room.as_ref()?.z.rows() };
         let (own, rest) = room.take()?.split(rows);
         room = (w + 1 < n).then_some(rest);
-        let (from, to) = (images * w / n, images * (w + 1) / n);
+        // The product of the two can be more than a usize of 32 bits.
+        let [from, to] = [w, w + 1].map(|w| (images as u64 * w as u64 / n as u64) as usize);
         let (images, rest) = core::mem::take(&mut out).split_at_mut((to - from) * pixels);
         out = rest;
         let noise = match wanted.noise {

@@ -54,9 +54,9 @@ pub struct Work {
 impl Work {
     /// A product, A and B read, C written.
     pub(crate) fn product(left: Left<'_>, right: Mat<'_>) -> Work {
-        let (m, k, n) = (left.rows(), right.rows(), right.cols());
-        let terms = left.terms();
-        Work { flop: (2 * terms * n) as u64, bytes: 4 * (terms + k * n + m * n) as u64 }
+        let [m, k, n, terms] =
+            [left.rows(), right.rows(), right.cols(), left.terms()].map(|count| count as u64);
+        Work { flop: 2 * terms * n, bytes: 4 * (terms + k * n + m * n) }
     }
     /// A weight's update with the gradient of these products: p, m and v are read and written, the gradient is not.
     pub(crate) fn update(rows: &[(Left<'_>, Mat<'_>)]) -> Work {

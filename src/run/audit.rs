@@ -132,11 +132,15 @@ impl<'a> Audit<'a> {
         self.run.plan.leaves(step, self.is_stop(step))
     }
 
+    /// The step of the last checkpoint.
+    fn saved(&self) -> u64 {
+        self.checkpoints.last_key_value().map_or(0, |(step, _)| *step)
+    }
+
     /// The last step that the folder tells of.
     fn last(&self) -> u64 {
         let logged = self.log.last_key_value().map_or(0, |(step, _)| *step);
-        let kept = self.checkpoints.last_key_value().map_or(0, |(step, _)| *step);
-        self.outcome.steps_done.min(self.run.plan.schedule.steps).max(logged).max(kept)
+        self.outcome.steps_done.min(self.run.plan.schedule.steps).max(logged).max(self.saved())
     }
 
     fn read_log(&mut self) -> Result<(), Error> {
@@ -152,7 +156,7 @@ impl<'a> Audit<'a> {
                 }
                 Row::Malformed => wrong("not a line of a log"),
                 Row::Entry(entry) if entry.step > steps => {
-                    wrong(&format!("step {} is beyond the run's steps", entry.step));
+                    self.too_much(&format!("line {line}: step {} is beyond the run's steps", entry.step));
                 }
                 Row::Entry(entry)
                     if entries.last_key_value().is_some_and(|(before, _)| *before >= entry.step) =>
@@ -256,12 +260,21 @@ impl<'a> Audit<'a> {
     }
 
     /// Which lines the log has, and the digests that it shares with checkpoints.
+    /// A line that the run does not write: settings that leave fewer are there before the log without them.
+    fn too_much(&self, line: &str) {
+        let more = format!("metrics.jsonl: {line}");
+        match self.outcome.status {
+            Status::Running | Status::Failed => self.observer.note(&more),
+            _ => self.problem(more),
+        }
+    }
+
     fn compare_log(&self) {
         // Of a run that was killed, lines after the last checkpoint may not have reached the disk.
         let sure = match self.outcome.status {
             Status::Done | Status::Stopped => self.last(),
             Status::Diverged => self.last().saturating_sub(1),
-            _ => self.checkpoints.last_key_value().map_or(0, |(step, _)| *step),
+            _ => self.saved(),
         };
         let stop = Some(self.outcome.steps_done).filter(|step| *step <= sure && self.leaves(*step).entry);
         let planned = self.run.plan.entries().take_while(|step| *step <= sure);
@@ -272,12 +285,7 @@ impl<'a> Audit<'a> {
         }
         for (&step, line) in &self.log {
             if !self.leaves(step).entry {
-                let more = format!("metrics.jsonl: step {step} is too much");
-                match self.outcome.status {
-                    // Settings that leave fewer lines are there before the log without them.
-                    Status::Running | Status::Failed => self.observer.note(&more),
-                    _ => self.problem(more),
-                }
+                self.too_much(&format!("step {step} is too much"));
             }
             if let (Some(digests), Some(kept)) = (line.digests(), self.checkpoints.get(&step))
                 && digests != *kept
@@ -398,15 +406,22 @@ impl<'a> Audit<'a> {
         end: bool,
     ) -> Result<(), Error> {
         let (step, should) = (trainer.steps_done(), self.leaves(trainer.steps_done()));
-        let canvas = self.canvas(step, should)?;
+        let (canvas, line) = (self.canvas(step, should)?, self.log.get(&step));
+        let digest = match self.outcome.status {
+            // Settings with other digests are there before the log with those; up to the last checkpoint they ask for no more.
+            Status::Running | Status::Failed => {
+                line.is_some_and(|line| line.digest.is_some()) || should.digest && step <= self.saved()
+            }
+            _ => should.digest,
+        };
         let leaves = Leaves {
-            entry: self.log.contains_key(&step),
+            entry: line.is_some(),
+            digest,
             canvas: canvas.is_some(),
             checkpoint: end || step == self.outcome.steps_done,
-            ..should
         };
         let made = record(trainer, team, stats, leaves)?;
-        if let (Some(expected), Some(logged)) = (&made.entry, self.log.get(&step))
+        if let (Some(expected), Some(logged)) = (&made.entry, line)
             && expected.reproducible() != logged.reproducible()
         {
             self.problem(format!("metrics.jsonl: step {step}: expected {}", expected.reproducible()));
@@ -440,9 +455,8 @@ impl<'a> Audit<'a> {
         match files::read(&path) {
             Ok(bytes) => Ok(Some(bytes)),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                let saved = self.checkpoints.last_key_value().map_or(0, |(last, _)| *last);
                 let ended = self.outcome.status == Status::Done && step == self.outcome.steps_done;
-                if should.canvas && (ended || step < saved) {
+                if should.canvas && (ended || step < self.saved()) {
                     self.problem(format!("{}: missing", path.display()));
                 }
                 Ok(None)

@@ -47,9 +47,14 @@ pub fn read(path: &Path, mut see: impl FnMut(usize, Row) -> Result<(), Error>) -
 /// Whether a line is the beginning of an entry, or what a file system leaves of one.
 fn is_begun(line: &str) -> bool {
     const BEGIN: &str = "{\"step\":";
-    let is_cut = || serde_json::from_str::<Value>(line).is_err_and(|error| error.is_eof());
-    let begun = || line.len() < 1_000 && (line.starts_with(BEGIN) || BEGIN.starts_with(line)) && is_cut();
-    !line.ends_with('\n') && (line.bytes().all(|byte| byte == 0) || begun())
+    // A block that never reached the disk is zeros, from wherever in a line it begins.
+    let text = line.trim_end_matches('\0');
+    let is_cut = || serde_json::from_str::<Value>(text).is_err_and(|error| error.is_eof());
+    let is_all = || text.len() < line.len() && Entry::parse(text).is_some();
+    let begun = || {
+        text.len() < 1_000 && (text.starts_with(BEGIN) || BEGIN.starts_with(text)) && (is_cut() || is_all())
+    };
+    !line.ends_with('\n') && begun()
 }
 
 /// The entries of a log by step, without one that was cut off; none if there is no log.
@@ -211,7 +216,10 @@ mod tests {
             assert!(is_begun(&whole[..length]), "{}", &whole[..length]);
             assert!(!is_begun(&format!("{}\n", &whole[..length])));
         }
-        assert!(is_begun("\0\0") && !is_begun("\0\0\n") && !is_begun("\0{"));
+        for length in 0..=whole.len() {
+            assert!(is_begun(&format!("{}\0\0", &whole[..length])), "{}", &whole[..length]);
+        }
+        assert!(!is_begun("\0\0\n") && !is_begun("\0{") && !is_begun("{\"step\":7}\0"));
         for never in ["x", "{\"other\":", "{\"step\":]", "{\"step\":7}", &whole] {
             assert!(!is_begun(never), "{never}");
         }

@@ -41,7 +41,8 @@
 //! - [`entry`]: a line of the log
 //! - [`log`]: the file metrics.jsonl
 //! - [`manifest`]: the file manifest.json
-//! - [`folder`]: names, reading, and the right to write
+//! - [`folder`]: names, and reading
+//! - [`writer`]: the right to write, and writing
 //! - [`record`](mod@record): what a step leaves behind
 //! - [`recorded`]: a run as its folder tells it, and its state after any step
 //! - [`unfinished`]: an old run, and where it goes on
@@ -61,6 +62,7 @@ pub mod record;
 pub mod recorded;
 pub mod training;
 pub mod unfinished;
+pub mod writer;
 
 pub use audit::Audit;
 pub use folder::Folder;

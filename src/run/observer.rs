@@ -6,7 +6,7 @@ pub trait Observer: Sync {
     fn note(&self, text: &str) {
         let _ = text;
     }
-    /// So many steps will be trained.
+    /// So many steps will be done: of training, or images that are compared.
     fn begin(&self, steps: u64) {
         let _ = steps;
     }

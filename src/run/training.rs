@@ -7,12 +7,13 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::folder::{Folder, Writer, read_checkpoint};
+use super::folder::{Folder, read_checkpoint};
 use super::log::{self, Entry, Timing};
 use super::manifest::{Manifest, Outcome, Session, Status, cpu, now};
 use super::plan::{Leaves, Plan, Schedule};
 use super::record::{Owned, new_trainer, record};
 use super::unfinished::Unfinished;
+use super::writer::Writer;
 use crate::digest::Digest;
 use crate::error::Error;
 use crate::export::grid::Canvas;
@@ -88,7 +89,7 @@ pub struct Training<'a> {
     data: &'a Dataset,
     /// The step that it ends at: before the run's last one where an older session has been further than that.
     until: u64,
-    /// The step of the newest good checkpoint that the folder had, or 0.
+    /// The step of the run's newest good checkpoint when it was opened, or 0.
     was_at: u64,
     /// Whether an error has ended it: what the folder then lacks, only a resume can make again.
     failed: bool,

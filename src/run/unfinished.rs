@@ -1,12 +1,13 @@
-//! An old run and where it goes on. Uses `plan`, `log`, `folder` and `recorded`.
+//! An old run and where it goes on. Uses `plan`, `log`, `folder`, `writer` and `recorded`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::Observer;
-use super::folder::{Folder, Writer, read_checkpoint};
+use super::folder::{Folder, read_checkpoint};
 use super::log::{self, Entry};
 use super::recorded::{Named, Recorded};
+use super::writer::Writer;
 use crate::digest::Digest;
 use crate::error::Error;
 use crate::export::safetensors::Checkpoint;
@@ -18,7 +19,7 @@ pub struct Unfinished {
     pub(super) run: Recorded,
     /// None: from the start.
     pub(super) checkpoint: Option<Checkpoint>,
-    /// The step of its newest good checkpoint.
+    /// The step of the newest good checkpoint that is the run's.
     pub(super) newest: Option<u64>,
     /// The digest of the data that the checkpoint was made with; of the newest good one, if it goes on from the start.
     pub(super) data_digest: Option<Digest>,
@@ -47,7 +48,7 @@ impl Unfinished {
         let run = Recorded::open(&folder)?;
         last.map_or(Ok(()), |last| run.has_step(last))?;
         let found = run.folder.newest_checkpoint(u64::MAX, observer)?;
-        let newest = found.as_ref().map(|(_, checkpoint)| checkpoint.step);
+        let newest = newest_own(&run, found.as_ref().map(|(_, checkpoint)| checkpoint))?;
         let vouched = found.as_ref().map(|(_, newest)| run.made_by(newest).map(|()| newest.data_digest));
         let checkpoint = match found {
             _ if file => {
@@ -89,7 +90,36 @@ fn run_of(checkpoint: &Path) -> Result<PathBuf, Error> {
     Ok(if Folder::new(&here).config().exists() { here } else { there })
 }
 
-/// Whether a checkpoint is of the run's settings and data, and the log, which lacks nothing before step `lacking`, says all that is
+/// Refuses a checkpoint of other settings or data, or of a step that the run does not come to.
+fn is_own(run: &Recorded, checkpoint: &Checkpoint) -> Result<(), Error> {
+    run.made_by(checkpoint)?;
+    let (step, steps) = (checkpoint.step, run.plan.schedule.steps);
+    if step > steps {
+        return Err(Error::input(
+            run.name(),
+            format!("its checkpoint of step {step} is beyond its {steps} steps"),
+        ));
+    }
+    Ok(())
+}
+
+/// The step of the newest good checkpoint that is the run's; `newest` is the newest good one.
+fn newest_own(run: &Recorded, newest: Option<&Checkpoint>) -> Result<Option<u64>, Error> {
+    let Some(newest) = newest else { return Ok(None) };
+    if is_own(run, newest).is_ok() {
+        return Ok(Some(newest.step));
+    }
+    for (_, file) in run.folder.checkpoints()?.into_iter().filter(|(step, _)| *step < newest.step) {
+        match read_checkpoint(&file) {
+            Ok(checkpoint) if is_own(run, &checkpoint).is_ok() => return Ok(Some(checkpoint.step)),
+            Err(error @ Error::Environment { .. }) => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(None)
+}
+
+/// Whether a checkpoint is the run's, and the log, which lacks nothing before step `lacking`, says all that is
 /// before it, and says it of this state.
 fn suits(
     run: &Recorded,
@@ -97,7 +127,7 @@ fn suits(
     checkpoint: &Checkpoint,
 ) -> Result<(), Error> {
     let path = run.folder.log();
-    run.made_by(checkpoint)?;
+    is_own(run, checkpoint)?;
     log::reaches(lacking, &path, checkpoint.step)?;
     match entries.get(&checkpoint.step).and_then(Entry::digests) {
         Some(digests) if digests != checkpoint.digests => {

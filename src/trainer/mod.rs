@@ -285,7 +285,7 @@ impl<D: AsImages, M: AsRef<[Line]> + AsMut<[Line]>> Trainer<D, M> {
     ///
     /// # Errors
     /// [`Error::Diverged`] after divergence; [`Error::Usage`] if `out` is not a whole number of images; [`Error::Environment`] if
-    /// a worker's floating-point unit is in another mode than the default.
+    /// a worker's floating-point unit is in another mode than the default, or a worker has not come to an end.
     pub fn sample(&mut self, team: &impl Team, seed: u64, first: u64, out: &mut [u8]) -> Result<(), Error> {
         self.sample_class(team, seed, first, None, out)
     }

@@ -133,7 +133,7 @@ pub extern "C" fn noise(seed: u64, first: u64, count: usize) -> i32 {
         let (_, shape) = page.generator.as_ref().ok_or(none_yet("generator"))?;
         let mut z = vec![0.0; shape.latent];
         for index in 0..count {
-            duel::rng::sample_noise(seed, first + index as u64, &mut z);
+            duel::rng::sample_noise(seed, first.wrapping_add(index as u64), &mut z);
             result.extend(z.iter().flat_map(|x| x.to_le_bytes()));
         }
         Ok(())
@@ -146,7 +146,7 @@ pub extern "C" fn generate(class: i32) -> i32 {
     call(|page, room, result| {
         let (sampler, shape) = page.generator.as_mut().ok_or(none_yet("generator"))?;
         let z: Vec<f32> = floats(&room).collect();
-        result.resize(z.len() / shape.latent * shape.pixels, 0);
+        result.resize(bytes(&[z.len() / shape.latent, shape.pixels])?, 0);
         sampler.generate(&Serial, &z, class.try_into().ok(), result)
     })
 }
