@@ -1,6 +1,6 @@
 //! All figures of a set of samples. Every one comes from squared distances, which are whole numbers, by counting or by arithmetic in
 //! a fixed order: the same report on every machine, with a digest of its own. Uses `distances`, `parzen` and
-//! [`float_mode`](crate::kernels::float_mode).
+//! [`float_mode`].
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
