@@ -14,7 +14,7 @@ use crate::error::{Error, is_hidden};
 use crate::evaluate::Evaluation;
 use crate::files::{self, write_whole};
 use crate::run::log::{self, Entry};
-use crate::run::{Folder, Observer, Plan, Settings, Status};
+use crate::run::{Folder, Observer, Plan, Recorded, Settings, Status};
 
 /// The name of the file.
 pub const PLAN: &str = "plan.jsonl";
@@ -239,10 +239,13 @@ impl Outcome {
     /// As [`Outcome::read`].
     pub fn of(folder: &Folder, member: &Member, observer: &dyn Observer) -> Result<Outcome, Error> {
         let manifest = folder.read_manifest()?.map(|manifest| manifest.run);
-        if manifest.is_some() && Plan::new(&folder.read_settings()?)?.config != member.plan()?.config {
-            let problem = "its settings are not those of the sweep's plan";
-            return Err(Error::input(folder.config().display().to_string(), problem));
+        let run = manifest.as_ref().map(|_| Recorded::open(folder.path())).transpose()?;
+        let config = member.plan()?.config;
+        if run.as_ref().is_some_and(|run| run.plan.config != config) {
+            let source = folder.config().display().to_string();
+            return Err(Error::input(source, "its settings are not those of the sweep's plan"));
         }
+        let entries = run.map_or_else(|| log::entries(&folder.log()), |run| run.entries())?;
         let evaluation = Evaluation::read(&folder.evaluation()).unwrap_or_else(|error| {
             observer.note(&format!("left out: {error}"));
             None
@@ -254,7 +257,7 @@ impl Outcome {
             steps,
             digest: manifest.as_ref().and_then(|run| run.state_digest),
             data_digest: manifest.map(|run| run.data_digest),
-            last: log::entries(&folder.log())?.into_values().next_back(),
+            last: entries.into_values().next_back(),
             evaluation: evaluation.filter(|evaluation| evaluation.step == steps),
         })
     }
@@ -262,8 +265,8 @@ impl Outcome {
     /// Its figures, by name: of the last logged step, and of the evaluation.
     pub fn figures(&self) -> Vec<(&'static str, Option<f64>)> {
         // As the log writes them: the shortest decimals that are this f32.
-        let last =
-            |of: fn(&Entry) -> f32| self.last.as_ref().and_then(|entry| of(entry).to_string().parse().ok());
+        let entry = self.last.as_ref();
+        let last = |of: fn(&Entry) -> f32| entry.and_then(|entry| of(entry).to_string().parse().ok());
         let report = self.evaluation.as_ref().map(|evaluation| &evaluation.report);
         vec![
             ("g_loss", last(|entry| entry.g_loss)),
@@ -291,10 +294,8 @@ pub fn same_data(outcomes: &[Outcome]) -> Result<(), Error> {
         let of = (plan.schedule.data, plan.config.labels);
         let (other, theirs) = *seen.entry(of).or_insert((run, digest));
         if theirs != digest {
-            let problem = format!(
-                "is trained on other data than {other}: {digest}, not {theirs}, though the plan says the same"
-            );
-            return Err(Error::input(run.clone(), problem));
+            let other = format!("{other}: {digest}, not {theirs}, though the plan says the same");
+            return Err(Error::input(run.clone(), format!("is trained on other data than {other}")));
         }
     }
     Ok(())

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Every system call of a small run that reads or writes its files fails once, or is the last one of the process, in a new run,
-in one that is gone on with, and in one that is made shorter and leaves less: it ends with 0 or 4 (or is gone), what is there
+in one that is gone on with, in one that is made shorter and leaves less, and in one that goes back and leaves less: it ends with 0 or 4 (or is gone), what is there
 verifies, and a second start ends on the same bits, with the same log and nothing left behind.
 
     python3 tests/injected.py [target/release/duel] [--most N]    N places of each call at most, spread over all of them
@@ -23,11 +23,12 @@ NEW = ["train", "--out", "r", "--batch-size", "7", "--validation", "3", "--laten
          "--discriminator-hidden", "33", "--steps", "4", "--checkpoint-every", "2", "--report-every", "1", "--threads", "1"]
 RESUME = ["train", "--resume", "auto", "--out", "r", "--steps", "4", "--threads", "1"]
 LESS = ["train", "--resume", "auto", "--out", "r", "--steps", "3", "--report-every", "3", "--checkpoint-every", "0", "--threads", "1"]
-STARTS = {"a new run": NEW, "one that is gone on with": RESUME, "one that is made less": LESS}
+BACK = ["train", "--resume", "r@1", "--steps", "5", "--report-every", "3", "--checkpoint-every", "0", "--threads", "1"]
+STARTS = {"a new run": NEW, "one that is gone on with": RESUME, "one that is made less": LESS, "one that goes back": BACK}
 
 
 def prepare(folder, start):
-    """The data, and for a resume a run of half the steps; or one that was killed between step 4 and its checkpoint."""
+    """The data, and for a resume a run of half the steps; or a whole one, perhaps killed between step 4 and its checkpoint."""
     os.makedirs(f"{folder}/data")
     pixels = bytes(i * 37 % 256 if i % 4 == 0 else 0 for i in range(810))
     with open(f"{folder}/data/train-images-idx3-ubyte", "wb") as file:
@@ -35,8 +36,9 @@ def prepare(folder, start):
     if start is RESUME:
         half = ["2" if before == "--steps" else argument for before, argument in zip([None, *NEW], NEW)]
         assert duel(folder, half).returncode == 0
-    if start is LESS:
+    if start in (LESS, BACK):
         assert duel(folder, NEW).returncode == 0
+    if start is LESS:
         os.remove(f"{folder}/r/checkpoints/step_00000004.safetensors")
         os.remove(f"{folder}/r/samples/step_00000004.png")
         with open(f"{folder}/r/manifest.json", "r+") as file:

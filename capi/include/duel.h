@@ -315,8 +315,8 @@ duel_code duel_trainer_mean_probabilities(const duel_trainer *trainer,
 
 // Writes images first, first + 1, … of the samples of `seed` to `pixels`, a byte per pixel, white on black: as many as `bytes` hold,
 // which must be a whole number of them. Image i depends on the weights (their average, if there is one), `seed` and i alone.
-// `label` is the class of all, or −1: then that of image i is i mod classes, if there are any. After an error there are none in
-// `pixels`.
+// `label` is the class of all, or −1: then that of image i is i mod classes, if there are any. After an error `pixels`
+// have no meaning.
 //
 // # Safety
 // `trainer` is null or a handle; `pixels` is null or good for `bytes` bytes.

@@ -99,8 +99,8 @@ impl Film {
                 if frames.len() > 1 {
                     return Ok(());
                 }
-                // All of them are there before the first is written, and the others are as large.
-                memory::room(frames[0].pixels.len().saturating_mul(count), "frames")?;
+                // All of them are there before the first is written, and the others are as large as this one.
+                memory::room(frames[0].pixels.len().saturating_mul(count - 1), "frames")?;
                 apng::fits(&frames[0], self.scale)
             })
         })?;

@@ -68,8 +68,11 @@ fn describe_run(folder: &Folder) -> Result<String, Error> {
     line(&mut text, "checkpoints", &steps);
     let mut last = None;
     if folder.log().exists() {
+        let most = Recorded::open(folder.path()).map_or(u64::MAX, |run| run.last_line());
         log::read(&folder.log(), |_, row| {
-            if let log::Row::Entry(entry) = row {
+            if let log::Row::Entry(entry) = row
+                && entry.step <= most
+            {
                 last = Some(entry);
             }
             Ok(())

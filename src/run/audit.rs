@@ -147,6 +147,7 @@ impl<'a> Audit<'a> {
         let steps = self.run.plan.schedule.steps;
         let ended = matches!(self.outcome.status, Status::Done | Status::Stopped);
         let mut entries: BTreeMap<u64, Entry> = BTreeMap::new();
+        let (mut before, mut beyond) = (None, Vec::new());
         log::read(&self.run.folder.log(), |line, row| {
             let wrong = |what: &str| self.problem(format!("metrics.jsonl: line {line}: {what}"));
             match row {
@@ -155,20 +156,21 @@ impl<'a> Audit<'a> {
                     self.observer.note("the log's last line is cut off, as a kill or a full disk leaves it");
                 }
                 Row::Malformed => wrong("not a line of a log"),
-                Row::Entry(entry) if entry.step > steps => {
-                    self.too_much(&format!("line {line}: step {} is beyond the run's steps", entry.step));
-                }
-                Row::Entry(entry)
-                    if entries.last_key_value().is_some_and(|(before, _)| *before >= entry.step) =>
-                {
+                Row::Entry(entry) if before.is_some_and(|before| before >= entry.step) => {
                     wrong(&format!("step {} is not after the one before", entry.step));
                 }
                 Row::Entry(entry) => {
-                    entries.insert(entry.step, entry);
+                    before = Some(entry.step);
+                    if entry.step > steps {
+                        beyond.push(entry.step);
+                    } else {
+                        entries.insert(entry.step, entry);
+                    }
                 }
             }
             Ok(())
         })?;
+        self.too_many(&beyond, "beyond the run's steps");
         self.log = entries;
         Ok(())
     }
@@ -259,16 +261,20 @@ impl<'a> Audit<'a> {
         }
     }
 
-    /// Which lines the log has, and the digests that it shares with checkpoints.
-    /// A line that the run does not write: settings that leave fewer are there before the log without them.
-    fn too_much(&self, line: &str) {
-        let more = format!("metrics.jsonl: {line}");
-        match self.outcome.status {
-            Status::Running | Status::Failed => self.observer.note(&more),
-            _ => self.problem(more),
+    /// Lines that the run does not write: settings that leave fewer are there before the log without them.
+    fn too_many(&self, steps: &[u64], what: &str) {
+        let line = |step: &u64| format!("metrics.jsonl: step {step} is {what}");
+        match (self.outcome.status, steps) {
+            (_, []) => {}
+            (Status::Running | Status::Failed, [one]) => self.observer.note(&line(one)),
+            (Status::Running | Status::Failed, [first, more @ ..]) => {
+                self.observer.note(&format!("{}, and {} more", line(first), more.len()));
+            }
+            _ => steps.iter().for_each(|step| self.problem(line(step))),
         }
     }
 
+    /// Which lines the log has, and the digests that it shares with checkpoints.
     fn compare_log(&self) {
         // Of a run that was killed, lines after the last checkpoint may not have reached the disk.
         let sure = match self.outcome.status {
@@ -283,10 +289,9 @@ impl<'a> Audit<'a> {
         for step in missing.take(MOST_MISSING) {
             self.problem(format!("metrics.jsonl: step {step} is missing"));
         }
+        let more: Vec<u64> = self.log.keys().copied().filter(|step| !self.leaves(*step).entry).collect();
+        self.too_many(&more, "too much");
         for (&step, line) in &self.log {
-            if !self.leaves(step).entry {
-                self.too_much(&format!("step {step} is too much"));
-            }
             if let (Some(digests), Some(kept)) = (line.digests(), self.checkpoints.get(&step))
                 && digests != *kept
             {

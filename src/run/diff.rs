@@ -9,7 +9,7 @@ use std::fmt;
 use std::path::Path;
 
 use super::Observer;
-use super::log::{self, Entry};
+use super::log::Entry;
 use super::manifest::{Outcome, Status};
 use super::recorded::{Recorded, forward};
 use crate::config::Config;
@@ -239,15 +239,9 @@ fn entries(run: &Recorded) -> Result<BTreeMap<u64, Entry>, Error> {
     if !path.exists() {
         return Err(Error::io(path, std::io::ErrorKind::NotFound.into()));
     }
-    let (mut entries, steps) = (log::entries(&path)?, run.plan.schedule.steps);
-    let beyond = entries.split_off(&(steps + 1));
-    // A run that is made shorter has its settings before the log without them.
-    let ended = run
-        .manifest
-        .as_ref()
-        .is_none_or(|manifest| !matches!(manifest.run.status, Status::Running | Status::Failed));
-    match beyond.keys().next() {
-        Some(step) if ended => {
+    let entries = run.entries()?;
+    match entries.last_key_value() {
+        Some((step, _)) if *step > run.plan.schedule.steps => {
             let problem = format!("step {step} is beyond the run's steps");
             Err(Error::input(path.display().to_string(), problem))
         }

@@ -1,7 +1,7 @@
 //! A run as its folder tells it, and its state after any step: what was not saved is trained again from the checkpoint before
 //! it. Uses `plan`, `manifest`, `folder` and `record`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsStr;
 use std::fmt::Display;
 use std::ops::ControlFlow;
@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 
 use super::Observer;
 use super::folder::{Folder, read_checkpoint};
-use super::log;
-use super::manifest::Manifest;
+use super::log::{self, Entry};
+use super::manifest::{Manifest, Status};
 use super::plan::{Plan, Settings};
 use super::record::{Owned, new_trainer, open_data, open_told};
 use crate::config::Config;
@@ -288,8 +288,8 @@ impl Recorded {
 
     /// The same, with the digests that the log has.
     fn suits(&self, checkpoint: &Checkpoint, logged: &HashMap<u64, Digests>) -> Result<(), Error> {
-        self.made_by(checkpoint)?;
         let step = checkpoint.step;
+        self.is_own(checkpoint, logged.get(&step).copied())?;
         if logged.get(&step).is_some_and(|digests| *digests != checkpoint.digests) {
             let problem = format!("its log has another state at step {step} than its checkpoint");
             return Err(Error::input(self.name(), problem));
@@ -309,6 +309,17 @@ impl Recorded {
         self.made(checkpoint, self.manifest.as_ref().map(|manifest| manifest.run.data_digest))
     }
 
+    /// The same; and one of a step beyond the run's last, unless its log, which has the digests `logged` there, says that it was there.
+    pub(super) fn is_own(&self, checkpoint: &Checkpoint, logged: Option<Digests>) -> Result<(), Error> {
+        self.made_by(checkpoint)?;
+        let (step, steps) = (checkpoint.step, self.plan.schedule.steps);
+        if step > steps && logged != Some(checkpoint.digests) {
+            let problem = format!("its checkpoint of step {step} is beyond its {steps} steps");
+            return Err(Error::input(self.name(), problem));
+        }
+        Ok(())
+    }
+
     /// Refuses a checkpoint of other settings, or of other data than those with that digest.
     fn made(&self, checkpoint: &Checkpoint, data: Option<Digest>) -> Result<(), Error> {
         let step = checkpoint.step;
@@ -326,6 +337,24 @@ impl Recorded {
             ));
         }
         Ok(())
+    }
+
+    /// The last step that its log can have a line of: a session that was killed while it made the run shorter leaves the lines beyond.
+    pub fn last_line(&self) -> u64 {
+        match self.manifest.as_ref().map(|manifest| manifest.run.status) {
+            Some(Status::Running | Status::Failed) => self.plan.schedule.steps,
+            _ => u64::MAX,
+        }
+    }
+
+    /// The entries of its log, up to [`Recorded::last_line`].
+    ///
+    /// # Errors
+    /// As [`log::entries`].
+    pub fn entries(&self) -> Result<BTreeMap<u64, Entry>, Error> {
+        let mut entries = log::entries(&self.folder.log())?;
+        entries.retain(|step, _| *step <= self.last_line());
+        Ok(entries)
     }
 
     /// The digests that the log has of such steps. What is wrong with it is for others to say.

@@ -2,7 +2,6 @@
 //! something behind; the steps between are one run of the trainer. Uses everything above it.
 
 use std::collections::BTreeMap;
-use std::io::ErrorKind;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -12,7 +11,7 @@ use super::log::{self, Entry, Timing};
 use super::manifest::{Manifest, Outcome, Session, Status, cpu, now};
 use super::plan::{Leaves, Plan, Schedule};
 use super::record::{Owned, new_trainer, record};
-use super::unfinished::Unfinished;
+use super::unfinished::{Unfinished, way_is_free};
 use super::writer::Writer;
 use crate::digest::Digest;
 use crate::error::Error;
@@ -186,14 +185,7 @@ impl<'a> Training<'a> {
             log_suffices((before, &entries), &plan, at)?;
             (plan, None)
         };
-        let way = folder.checkpoints()?.into_iter().chain([(until, folder.canvas(until))]);
-        let mut way = way.filter(|(step, _)| (trainer.steps_done() + 1..=until).contains(step));
-        if let Some((_, path)) =
-            way.find(|(step, path)| path.is_dir() && (*step == until || plan.leaves(*step, false).checkpoint))
-        {
-            let problem = "a folder is in the way of what will be written there, expected it to be removed";
-            return Err(Error::io(path, std::io::Error::new(ErrorKind::IsADirectory, problem)));
-        }
+        way_is_free(&run, &plan, at + 1..=until)?;
         log::reaches(log::lacking(&entries, &plan, at), &log, at)?;
         let mut new = Training::new(plan, writer, trainer, data, given)?;
         if at < was_at {
@@ -257,7 +249,7 @@ impl<'a> Training<'a> {
     pub fn until(&self) -> u64 {
         self.until
     }
-    /// The step of the newest checkpoint that older sessions have left.
+    /// The step of the run's newest good checkpoint when it was opened, or 0.
     pub fn was_at(&self) -> u64 {
         self.was_at
     }
@@ -354,6 +346,7 @@ impl<'a> Training<'a> {
                 self.writer.write_manifest(&self.manifest)?;
                 self.writer.write_config(&plan.text()?)?;
                 log.follow(&plan, self.was_at);
+                log.sync()?;
                 self.plan = plan;
             }
             let rate = per_second(stats.step - from, started.elapsed());
@@ -390,7 +383,6 @@ impl<'a> Training<'a> {
         let made = record(&mut self.trainer, team, stats, leaves)?;
         let checkpoint = self.folder().checkpoint(step);
         if leaves.checkpoint
-            && step <= self.was_at
             && read_checkpoint(&checkpoint).is_ok_and(|kept| made.digests != Some(kept.digests))
         {
             let problem = "is another state than this run has after that step: expected one of the two to be moved elsewhere";

@@ -1,11 +1,14 @@
 //! An old run and where it goes on. Uses `plan`, `log`, `folder`, `writer` and `recorded`.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use super::Observer;
 use super::folder::{Folder, read_checkpoint};
 use super::log::{self, Entry};
+use super::plan::Plan;
 use super::recorded::{Named, Recorded};
 use super::writer::Writer;
 use crate::digest::Digest;
@@ -48,24 +51,31 @@ impl Unfinished {
         let run = Recorded::open(&folder)?;
         last.map_or(Ok(()), |last| run.has_step(last))?;
         let found = run.folder.newest_checkpoint(u64::MAX, observer)?;
-        let newest = newest_own(&run, found.as_ref().map(|(_, checkpoint)| checkpoint))?;
-        let vouched = found.as_ref().map(|(_, newest)| run.made_by(newest).map(|()| newest.data_digest));
+        let entries =
+            if found.is_some() || file { log::entries(&run.folder.log())? } else { BTreeMap::new() };
+        let (mut own, mut others) = (None, None);
+        if let Some((_, newest)) = &found {
+            own = newest_own(&run, newest, &entries)?;
+            others = run.made_by(newest).err();
+        }
         let checkpoint = match found {
             _ if file => {
                 let checkpoint = read_checkpoint(path)?;
-                let entries = log::entries(&run.folder.log())?;
                 suits(&run, (&entries, log::lacking(&entries, &run.plan, checkpoint.step)), &checkpoint)?;
                 Some(checkpoint)
             }
-            found => suitable(&run, last, found, observer)?,
+            found => suitable(&run, last, found, &entries, observer)?,
         };
         if checkpoint.is_none() && last.is_none() {
             observer.note(&format!("{} has no checkpoint yet: from the start", folder.display()));
         }
-        let data_digest = match &checkpoint {
-            Some(checkpoint) => Some(checkpoint.data_digest),
+        let newest = own.map(|(step, _)| step);
+        let data_digest = match (&checkpoint, own, others) {
+            (Some(checkpoint), ..) => Some(checkpoint.data_digest),
             // What is made again from the start is to be this run, not another one in its place.
-            None => vouched.transpose()?,
+            (None, Some((_, data)), _) => Some(data),
+            (None, None, Some(error)) => return Err(error),
+            (None, None, None) => None,
         };
         Ok(Unfinished { writer, run, checkpoint, newest, data_digest })
     }
@@ -90,28 +100,20 @@ fn run_of(checkpoint: &Path) -> Result<PathBuf, Error> {
     Ok(if Folder::new(&here).config().exists() { here } else { there })
 }
 
-/// Refuses a checkpoint of other settings or data, or of a step that the run does not come to.
-fn is_own(run: &Recorded, checkpoint: &Checkpoint) -> Result<(), Error> {
-    run.made_by(checkpoint)?;
-    let (step, steps) = (checkpoint.step, run.plan.schedule.steps);
-    if step > steps {
-        return Err(Error::input(
-            run.name(),
-            format!("its checkpoint of step {step} is beyond its {steps} steps"),
-        ));
-    }
-    Ok(())
-}
-
-/// The step of the newest good checkpoint that is the run's; `newest` is the newest good one.
-fn newest_own(run: &Recorded, newest: Option<&Checkpoint>) -> Result<Option<u64>, Error> {
-    let Some(newest) = newest else { return Ok(None) };
-    if is_own(run, newest).is_ok() {
-        return Ok(Some(newest.step));
+/// Of the newest good checkpoint that is the run's its step and the digest of its data; `newest` is the newest good one.
+fn newest_own(
+    run: &Recorded,
+    newest: &Checkpoint,
+    entries: &BTreeMap<u64, Entry>,
+) -> Result<Option<(u64, Digest)>, Error> {
+    let is_own =
+        |found: &Checkpoint| run.is_own(found, entries.get(&found.step).and_then(Entry::digests)).is_ok();
+    if is_own(newest) {
+        return Ok(Some((newest.step, newest.data_digest)));
     }
     for (_, file) in run.folder.checkpoints()?.into_iter().filter(|(step, _)| *step < newest.step) {
         match read_checkpoint(&file) {
-            Ok(checkpoint) if is_own(run, &checkpoint).is_ok() => return Ok(Some(checkpoint.step)),
+            Ok(found) if is_own(&found) => return Ok(Some((found.step, found.data_digest))),
             Err(error @ Error::Environment { .. }) => return Err(error),
             _ => {}
         }
@@ -127,9 +129,10 @@ fn suits(
     checkpoint: &Checkpoint,
 ) -> Result<(), Error> {
     let path = run.folder.log();
-    is_own(run, checkpoint)?;
+    let logged = entries.get(&checkpoint.step).and_then(Entry::digests);
+    run.is_own(checkpoint, logged)?;
     log::reaches(lacking, &path, checkpoint.step)?;
-    match entries.get(&checkpoint.step).and_then(Entry::digests) {
+    match logged {
         Some(digests) if digests != checkpoint.digests => {
             let step = checkpoint.step;
             let problem =
@@ -140,24 +143,25 @@ fn suits(
     }
 }
 
-/// The newest good checkpoint up to step `last` that the log suits; none means the start. `found` is the run's newest good one.
+/// The newest good checkpoint up to step `last` that is the run's and that the log suits; none means the start. `found` is the newest
+/// good one.
 fn suitable(
     run: &Recorded,
     last: Option<u64>,
     mut found: Option<(PathBuf, Checkpoint)>,
+    entries: &BTreeMap<u64, Entry>,
     observer: &dyn Observer,
 ) -> Result<Option<Checkpoint>, Error> {
     let folder = &run.folder;
     let any = found.is_some();
-    let entries = if any { log::entries(&folder.log())? } else { BTreeMap::new() };
     let newest = found.as_ref().map_or(0, |(_, checkpoint)| checkpoint.step);
-    let lacking = log::lacking(&entries, &run.plan, newest);
+    let lacking = log::lacking(entries, &run.plan, newest);
     let mut files = folder.checkpoints()?.into_iter();
     let mut passed_over: Vec<(PathBuf, Error)> = Vec::new();
     while let Some((file, checkpoint)) = found {
         let step = checkpoint.step;
         if last.is_none_or(|last| step <= last) {
-            match suits(run, (&entries, lacking), &checkpoint) {
+            match suits(run, (entries, lacking), &checkpoint) {
                 Ok(()) => {
                     for (file, error) in passed_over {
                         observer.note(&format!("passed over {}: {error}", file.display()));
@@ -179,4 +183,23 @@ fn suitable(
         }
         None => Ok(None),
     }
+}
+
+/// Refuses these steps of a session under `plan` if something is in their way that they would not, or should not, write over: a folder,
+/// or another run's checkpoint.
+pub(super) fn way_is_free(run: &Recorded, plan: &Plan, steps: RangeInclusive<u64>) -> Result<(), Error> {
+    let until = *steps.end();
+    let writes = |step: u64| steps.contains(&step) && (step == until || plan.leaves(step, false).checkpoint);
+    let files = run.folder.checkpoints()?.into_iter().chain([(until, run.folder.canvas(until))]);
+    for (_, path) in files.filter(|(step, _)| writes(*step)) {
+        if path.is_dir() {
+            let problem = "a folder is in the way of what will be written there, expected it to be removed";
+            return Err(Error::io(path, std::io::Error::new(ErrorKind::IsADirectory, problem)));
+        }
+        if read_checkpoint(&path).is_ok_and(|found| run.made_by(&found).is_err()) {
+            let problem = "is another run's, and in the way of this one's: expected it to be moved elsewhere";
+            return Err(Error::input(path.display().to_string(), problem));
+        }
+    }
+    Ok(())
 }

@@ -11,7 +11,7 @@ use clap::Args;
 use duel::Error;
 use duel::evaluate::Evaluation;
 use duel::files::write_new;
-use duel::run::log::{self, Entry};
+use duel::run::log::Entry;
 use duel::run::{Folder, Recorded};
 use duel::sweep::{self, PLAN};
 
@@ -43,7 +43,7 @@ struct Story {
 impl Story {
     fn read(path: &Path) -> Result<Story, Error> {
         let run = Recorded::open(path)?;
-        let log = log::entries(&run.folder.log())?.into_values().collect();
+        let log = run.entries()?.into_values().collect();
         if run.manifest.is_none()
             && let Err(error) = run.folder.read_manifest()
         {
