@@ -278,7 +278,8 @@ impl Recorded {
         Ok(found)
     }
 
-    /// Refuses a checkpoint of other settings or data, or of another state than the log has at that step.
+    /// Refuses a checkpoint of other settings or data, of another state than the log has at that step, or of a step beyond the run's
+    /// last that the log does not have.
     ///
     /// # Errors
     /// [`Error::Input`].
@@ -321,7 +322,7 @@ impl Recorded {
     }
 
     /// Refuses a checkpoint of other settings, or of other data than those with that digest.
-    fn made(&self, checkpoint: &Checkpoint, data: Option<Digest>) -> Result<(), Error> {
+    pub(super) fn made(&self, checkpoint: &Checkpoint, data: Option<Digest>) -> Result<(), Error> {
         let step = checkpoint.step;
         let mut pairs = self.plan.config.pairs().zip(checkpoint.config.pairs());
         if let Some(((name, is), (_, was))) = pairs.find(|(is, was)| is != was) {

@@ -185,7 +185,9 @@ impl<'a> Training<'a> {
             log_suffices((before, &entries), &plan, at)?;
             (plan, None)
         };
-        way_is_free(&run, &plan, at + 1..=until)?;
+        let of = |step: u64| then.as_ref().filter(|_| step >= was_at).unwrap_or(&plan);
+        let writes = |step: u64| of(step).leaves(step, step == until).checkpoint;
+        way_is_free(&run, data.digest(), at + 1..=until, writes)?;
         log::reaches(log::lacking(&entries, &plan, at), &log, at)?;
         let mut new = Training::new(plan, writer, trainer, data, given)?;
         if at < was_at {

@@ -24,7 +24,7 @@ pub struct Unfinished {
     pub(super) checkpoint: Option<Checkpoint>,
     /// The step of the newest good checkpoint that is the run's.
     pub(super) newest: Option<u64>,
-    /// The digest of the data that the checkpoint was made with; of the newest good one, if it goes on from the start.
+    /// The digest of the data that the checkpoint was made with; that the newest good one was, if it goes on from the start.
     pub(super) data_digest: Option<Digest>,
 }
 
@@ -53,29 +53,29 @@ impl Unfinished {
         let found = run.folder.newest_checkpoint(u64::MAX, observer)?;
         let entries =
             if found.is_some() || file { log::entries(&run.folder.log())? } else { BTreeMap::new() };
-        let (mut own, mut others) = (None, None);
-        if let Some((_, newest)) = &found {
-            own = newest_own(&run, newest, &entries)?;
-            others = run.made_by(newest).err();
-        }
+        let newest = match &found {
+            Some((_, newest)) => newest_own(&run, newest, &entries)?,
+            None => None,
+        };
+        // What is made again from the start is to be this run, not another one in its place.
+        let vouched = found.as_ref().map(|(_, newest)| run.made_by(newest).map(|()| newest.data_digest));
+        // Settings of fewer steps than are done have no say in what the log has.
+        let mut plan = run.plan.clone();
+        plan.schedule.steps = plan.schedule.steps.max(newest.unwrap_or(0));
         let checkpoint = match found {
             _ if file => {
                 let checkpoint = read_checkpoint(path)?;
-                suits(&run, (&entries, log::lacking(&entries, &run.plan, checkpoint.step)), &checkpoint)?;
+                suits(&run, (&entries, log::lacking(&entries, &plan, checkpoint.step)), &checkpoint)?;
                 Some(checkpoint)
             }
-            found => suitable(&run, last, found, &entries, observer)?,
+            found => suitable((&run, &plan), last, found, &entries, observer)?,
         };
         if checkpoint.is_none() && last.is_none() {
             observer.note(&format!("{} has no checkpoint yet: from the start", folder.display()));
         }
-        let newest = own.map(|(step, _)| step);
-        let data_digest = match (&checkpoint, own, others) {
-            (Some(checkpoint), ..) => Some(checkpoint.data_digest),
-            // What is made again from the start is to be this run, not another one in its place.
-            (None, Some((_, data)), _) => Some(data),
-            (None, None, Some(error)) => return Err(error),
-            (None, None, None) => None,
+        let data_digest = match &checkpoint {
+            Some(checkpoint) => Some(checkpoint.data_digest),
+            None => vouched.transpose()?,
         };
         Ok(Unfinished { writer, run, checkpoint, newest, data_digest })
     }
@@ -100,20 +100,20 @@ fn run_of(checkpoint: &Path) -> Result<PathBuf, Error> {
     Ok(if Folder::new(&here).config().exists() { here } else { there })
 }
 
-/// Of the newest good checkpoint that is the run's its step and the digest of its data; `newest` is the newest good one.
+/// The step of the newest good checkpoint that is the run's; `newest` is the newest good one.
 fn newest_own(
     run: &Recorded,
     newest: &Checkpoint,
     entries: &BTreeMap<u64, Entry>,
-) -> Result<Option<(u64, Digest)>, Error> {
+) -> Result<Option<u64>, Error> {
     let is_own =
         |found: &Checkpoint| run.is_own(found, entries.get(&found.step).and_then(Entry::digests)).is_ok();
     if is_own(newest) {
-        return Ok(Some((newest.step, newest.data_digest)));
+        return Ok(Some(newest.step));
     }
-    for (_, file) in run.folder.checkpoints()?.into_iter().filter(|(step, _)| *step < newest.step) {
+    for (step, file) in run.folder.checkpoints()?.into_iter().filter(|(step, _)| *step < newest.step) {
         match read_checkpoint(&file) {
-            Ok(found) if is_own(&found) => return Ok(Some((found.step, found.data_digest))),
+            Ok(found) if is_own(&found) => return Ok(Some(step)),
             Err(error @ Error::Environment { .. }) => return Err(error),
             _ => {}
         }
@@ -146,7 +146,7 @@ fn suits(
 /// The newest good checkpoint up to step `last` that is the run's and that the log suits; none means the start. `found` is the newest
 /// good one.
 fn suitable(
-    run: &Recorded,
+    (run, plan): (&Recorded, &Plan),
     last: Option<u64>,
     mut found: Option<(PathBuf, Checkpoint)>,
     entries: &BTreeMap<u64, Entry>,
@@ -155,7 +155,7 @@ fn suitable(
     let folder = &run.folder;
     let any = found.is_some();
     let newest = found.as_ref().map_or(0, |(_, checkpoint)| checkpoint.step);
-    let lacking = log::lacking(entries, &run.plan, newest);
+    let lacking = log::lacking(entries, plan, newest);
     let mut files = folder.checkpoints()?.into_iter();
     let mut passed_over: Vec<(PathBuf, Error)> = Vec::new();
     while let Some((file, checkpoint)) = found {
@@ -185,18 +185,22 @@ fn suitable(
     }
 }
 
-/// Refuses these steps of a session under `plan` if something is in their way that they would not, or should not, write over: a folder,
-/// or another run's checkpoint.
-pub(super) fn way_is_free(run: &Recorded, plan: &Plan, steps: RangeInclusive<u64>) -> Result<(), Error> {
-    let until = *steps.end();
-    let writes = |step: u64| steps.contains(&step) && (step == until || plan.leaves(step, false).checkpoint);
-    let files = run.folder.checkpoints()?.into_iter().chain([(until, run.folder.canvas(until))]);
-    for (_, path) in files.filter(|(step, _)| writes(*step)) {
+/// Refuses these steps of a session on data with that digest if where one `writes` a checkpoint, or the last one its canvas, is
+/// something that it cannot, or should not, write over: a folder, or another run's checkpoint.
+pub(super) fn way_is_free(
+    run: &Recorded,
+    data: Digest,
+    steps: RangeInclusive<u64>,
+    writes: impl Fn(u64) -> bool,
+) -> Result<(), Error> {
+    let canvas = (*steps.end(), run.folder.canvas(*steps.end()));
+    let files = run.folder.checkpoints()?.into_iter().filter(|(step, _)| writes(*step)).chain([canvas]);
+    for (_, path) in files.filter(|(step, _)| steps.contains(step)) {
         if path.is_dir() {
             let problem = "a folder is in the way of what will be written there, expected it to be removed";
             return Err(Error::io(path, std::io::Error::new(ErrorKind::IsADirectory, problem)));
         }
-        if read_checkpoint(&path).is_ok_and(|found| run.made_by(&found).is_err()) {
+        if read_checkpoint(&path).is_ok_and(|found| run.made(&found, Some(data)).is_err()) {
             let problem = "is another run's, and in the way of this one's: expected it to be moved elsewhere";
             return Err(Error::input(path.display().to_string(), problem));
         }
