@@ -27,7 +27,8 @@ pub fn write(checkpoint: &Checkpoint, raw: bool, out: &mut dyn Write) -> Result<
         out,
         "/*\n * The generator of a run of duel after step {step}: {what}.\n *\n * float z[DUEL_LATENT]; unsigned char \
          pixels[DUEL_PIXELS];\n * duel_noise(seed, index, z); {call}\n *\n * makes image `index` of `duel sample --seed SEED{class}`: \
-         DUEL_HEIGHT rows of DUEL_WIDTH pixels, white on black.\n * Noise of one's own is from -2^20 to 2^20.\n * C99, with floats and doubles of IEEE 754 that are evaluated as \
+         DUEL_HEIGHT rows of DUEL_WIDTH pixels, white on black.\n * Noise of one's own is from -2^20 to 2^20.{other}\n * C99, with \
+         floats and doubles of IEEE 754 that are evaluated as \
          such.\n */\n#include <float.h>\n#include <stdint.h>\n#include <string.h>\n\n#ifdef __FAST_MATH__\n#error \"-ffast-math \
          changes the pixels\"\n#endif\n#if FLT_EVAL_METHOD != 0\n#error \"floats are not evaluated as floats here\"\n#endif\n\n\
          #define DUEL_LATENT {latent}\n#define DUEL_CLASSES {classes}\n#define DUEL_HIDDEN {hidden}\n#define DUEL_HEIGHT {height}\n\
@@ -38,6 +39,7 @@ pub fn write(checkpoint: &Checkpoint, raw: bool, out: &mut dyn Write) -> Result<
             "duel_generate(z, pixels);"
         },
         class = if *classes > 0 { " [--class CLASS]" } else { "" },
+        other = if *classes > 0 { " A class that there is none of adds nothing." } else { "" },
         latent = config.latent_size,
         hidden = config.generator_hidden,
         pixels = height * width,
@@ -64,8 +66,8 @@ pub fn write(checkpoint: &Checkpoint, raw: bool, out: &mut dyn Write) -> Result<
     let (signature, term) = if *classes > 0 {
         (
             "void duel_generate(const float z[DUEL_LATENT], int label, unsigned char pixels[DUEL_PIXELS])",
-            "if (label >= 0 && label < DUEL_CLASSES) {\n        const float one = 1.0f;\n        duel_chain(&one, 1, duel_w1 + (long)(DUEL_LATENT + label) * DUEL_HIDDEN, \
-             DUEL_HIDDEN, h);\n    }",
+            "if (label >= 0 && label < DUEL_CLASSES) {\n        const float one = 1.0f;\n        duel_chain(&one, 1, \
+             duel_w1 + (long)(DUEL_LATENT + label) * DUEL_HIDDEN, DUEL_HIDDEN, h);\n    }",
         )
     } else {
         ("void duel_generate(const float z[DUEL_LATENT], unsigned char pixels[DUEL_PIXELS])", "")
