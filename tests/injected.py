@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Every system call of a small run that reads or writes its files fails once, or is the last one of the process, in a new run,
-in one that is gone on with, in one that is made shorter and leaves less, and in one that goes back and leaves less: it ends with 0 or 4 (or is gone), what is there
-verifies, and a second start ends on the same bits, with the same log and nothing left behind.
+"""Every system call of a small run that reads or writes its files fails once, or is the last one of the process, in each of the
+starts below: it ends with 0 or 4 (or is gone), what is there verifies, and a second start ends on the same bits, with the same log
+and nothing left behind.
 
     python3 tests/injected.py [target/release/duel] [--most N]    N places of each call at most, spread over all of them
 
@@ -19,28 +19,58 @@ import tempfile
 
 CALLS = ["openat", "read", "write", "fsync", "fdatasync", "rename", "mkdir", "ftruncate", "flock", "close", "unlink"]
 FAULTS = ["error=EIO", "error=ENOSPC", "error=EINTR", "signal=KILL"]
+
+
+def but(start, *flags):
+    """The start with these flags, in the place of its own."""
+    start = list(start)
+    for flag, value in zip(flags[::2], flags[1::2]):
+        if flag in start:
+            start[start.index(flag) + 1] = value
+        else:
+            start += [flag, value]
+    return start
+
+
 NEW = ["train", "--out", "r", "--batch-size", "7", "--validation", "3", "--latent-size", "5", "--generator-hidden", "21",
          "--discriminator-hidden", "33", "--steps", "4", "--checkpoint-every", "2", "--report-every", "1", "--threads", "1"]
 RESUME = ["train", "--resume", "auto", "--out", "r", "--steps", "4", "--threads", "1"]
 LESS = ["train", "--resume", "auto", "--out", "r", "--steps", "3", "--report-every", "3", "--checkpoint-every", "0", "--threads", "1"]
 BACK = ["train", "--resume", "r@1", "--steps", "5", "--report-every", "3", "--checkpoint-every", "0", "--threads", "1"]
-STARTS = {"a new run": NEW, "one that is gone on with": RESUME, "one that is made less": LESS, "one that goes back": BACK}
+AGAIN = ["train", "--resume", "r@0", "--steps", "4", "--threads", "1"]
+GIVEN = but(NEW, "--seed", "5", "--init", "given.safetensors")
+LAST = but(NEW, "--steps", "2000", "--checkpoint-every", "2000", "--report-every", "1000")
+STARTS = {"a new run": NEW, "one that is gone on with": RESUME, "one that is made less": LESS, "one that goes back": BACK,
+          "one that goes back to be what it was before it was killed in going on": AGAIN,
+          "one with given parameters in the place of one that got no further than its settings": GIVEN,
+          "one whose last step has a canvas, and that is then to go on": LAST}
 
 
 def prepare(folder, start):
-    """The data, and for a resume a run of half the steps; or a whole one, perhaps killed between step 4 and its checkpoint."""
+    """The data, and for a resume a run of half the steps; or a whole one, perhaps killed before its last checkpoint."""
     os.makedirs(f"{folder}/data")
     pixels = bytes(i * 37 % 256 if i % 4 == 0 else 0 for i in range(810))
     with open(f"{folder}/data/train-images-idx3-ubyte", "wb") as file:
         file.write(struct.pack(">IIII", 0x803, 90, 3, 3) + pixels)
     if start is RESUME:
-        half = ["2" if before == "--steps" else argument for before, argument in zip([None, *NEW], NEW)]
-        assert duel(folder, half).returncode == 0
-    if start in (LESS, BACK):
+        assert duel(folder, but(NEW, "--steps", "2")).returncode == 0
+    if start in (LESS, BACK, GIVEN):
         assert duel(folder, NEW).returncode == 0
-    if start is LESS:
-        os.remove(f"{folder}/r/checkpoints/step_00000004.safetensors")
-        os.remove(f"{folder}/r/samples/step_00000004.png")
+    if start is GIVEN:
+        os.rename(f"{folder}/r/checkpoints/step_00000004.safetensors", f"{folder}/given.safetensors")
+        for left in ["checkpoints", "samples"]:
+            shutil.rmtree(f"{folder}/r/{left}")
+        for left in ["manifest.json", "metrics.jsonl"]:
+            os.remove(f"{folder}/r/{left}")
+    if start is AGAIN:
+        # Its line of step 4 goes where it is gone on with.
+        for before, steps in [(NEW, "4"), (RESUME, "8")]:
+            seldom = but(before, "--steps", steps, "--checkpoint-every", "0", "--report-every", "3")
+            assert duel(folder, seldom).returncode == 0
+    if start in (LESS, AGAIN):
+        last = "4" if start is LESS else "8"
+        os.remove(f"{folder}/r/checkpoints/step_0000000{last}.safetensors")
+        os.remove(f"{folder}/r/samples/step_0000000{last}.png")
         with open(f"{folder}/r/manifest.json", "r+") as file:
             manifest = json.load(file)
             manifest["run"].update(status="running", steps_done=0, state_digest=None)
@@ -51,6 +81,16 @@ def prepare(folder, start):
 
 def duel(folder, arguments, strace=()):
     return subprocess.run([*strace, DUEL, *arguments], cwd=folder, capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL)
+
+
+def ended(folder, start):
+    """Ends what the start has begun."""
+    last = duel(folder, start)
+    if last.returncode == 2 and "already holds a run" in last.stderr:
+        last = duel(folder, but(RESUME, "--steps", start[start.index("--steps") + 1]))
+    if start is LAST and last.returncode == 0:
+        last = duel(folder, but(RESUME, "--steps", "2001"))
+    return last
 
 
 def outcome(folder, stdout):
@@ -77,7 +117,8 @@ def places(folder, start):
             if ours:
                 found[call[1]].append(count[call[1]])
     os.remove(trace)
-    return found, outcome(folder, done.stdout)
+    # A second start of the folder that the first one has not been disturbed in ends there, too.
+    return found, outcome(folder, ended(folder, start).stdout)
 
 
 def check(start, call, fault, n, expected):
@@ -86,7 +127,9 @@ def check(start, call, fault, n, expected):
         prepare(folder, start)
         inject = ["strace", "-f", "-qq", "-o", os.devnull, "-e", f"trace={call}", "-e", f"inject={call}:{fault}:when={n}"]
         first = duel(folder, start, inject)
-        if fault != "signal=KILL" and first.returncode not in (0, 4):
+        # Settings that cannot be read may be a run's.
+        kept = start is GIVEN and call == "read" and "already holds a run" in first.stderr
+        if fault != "signal=KILL" and first.returncode not in (0, 4) and not kept:
             return f"exit {first.returncode}: {first.stderr.strip()}"
         if first.returncode == 4 and len(first.stderr.splitlines()) > 2 + ("Stopped by" in first.stderr):
             return f"says more than a line: {first.stderr}"
@@ -98,13 +141,11 @@ def check(start, call, fault, n, expected):
             between = duel(folder, ["verify", "r", "--all", "--threads", "1"])
             if between.returncode != 0:
                 return f"{first.stderr.strip()} · verify: {between.stderr.strip()}"
-        second = duel(folder, start)
-        if second.returncode == 2 and "already holds a run" in second.stderr:
-            second = duel(folder, RESUME)
+        second = ended(folder, start)
         if second.returncode != 0:
             return f"{first.stderr.strip()} · second start: {second.returncode}, {second.stderr.strip()}"
-        stop = re.search(r"Stopped by .* after step (\d+)", first.stderr)
-        own = stop and f"r/checkpoints/step_{int(stop[1]):08}.safetensors"
+        stop = re.search(r"Stopped by .* after step ([\d,]+)", first.stderr)
+        own = stop and f"r/checkpoints/step_{int(stop[1].replace(',', '')):08}.safetensors"
         if own and own not in expected[2]:
             os.remove(f"{folder}/{own}")
         got = outcome(folder, second.stdout)

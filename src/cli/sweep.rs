@@ -339,6 +339,9 @@ impl All<'_> {
                 self.progress.note(&format!("{}: another process trains it", member.run));
                 return Ok(false);
             }
+            Err(Error::Usage { setting, problem }) => {
+                return Err(Error::usage(format!("{}: {setting}", path.display()), problem));
+            }
             begun => begun?,
         };
         if !training.is_guarded() {

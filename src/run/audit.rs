@@ -226,22 +226,29 @@ impl<'a> Audit<'a> {
                 ),
             }
         }
-        let at_end = run.steps_done == plan.schedule.steps;
+        let (done, steps) = (run.steps_done, plan.schedule.steps);
+        let logged = self.log.last_key_value().map_or(0, |(step, _)| *step);
         let possible = match run.status {
-            Status::Done => at_end,
-            Status::Stopped => run.steps_done < plan.schedule.steps,
-            _ => run.steps_done <= plan.schedule.steps,
+            Status::Done => done == steps,
+            Status::Stopped => (logged..steps).contains(&done),
+            // That step leaves nothing.
+            Status::Diverged => done > logged.max(self.saved()) && done <= steps,
+            Status::Running | Status::Failed => done <= steps,
         };
         if !possible {
-            let (status, done) = (run.status.name(), run.steps_done);
+            let status = run.status.name();
             self.problem(format!(
-                "manifest.json: status is {status} with steps_done {done} of {}",
-                plan.schedule.steps
+                "manifest.json: status is {status} with steps_done {done} of {steps}, the log's last step {logged}"
             ));
         }
-        // A run that was killed, or has diverged, has no digest of its end.
+        // A run that was killed, or has diverged, has no digest of its end; one that failed within a step has none, either.
         let said = run.state_digest.is_some();
-        if said != !matches!(run.status, Status::Running | Status::Diverged) {
+        let says = match run.status {
+            Status::Done | Status::Stopped => said,
+            Status::Running | Status::Diverged => !said,
+            Status::Failed => true,
+        };
+        if !says {
             let what = if said { "with" } else { "without" };
             self.problem(format!("manifest.json: status is {} {what} a state_digest", run.status.name()));
         }

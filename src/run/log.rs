@@ -148,15 +148,21 @@ impl Writer {
             return self.file.write_all(text.as_bytes()).map_err(|error| Error::io(&self.path, error));
         };
         let step = entry.step;
-        if lines.get(&step).is_none_or(|line| line.reproducible() != entry.reproducible()) {
-            lines.insert(step, entry.clone());
-            self.changed = true;
-        }
+        self.changed |= put(lines, entry);
         if step >= self.newest && lines.keys().all(|at| *at <= step) {
             self.sync()?;
             self.again = None;
         }
         Ok(())
+    }
+
+    /// Adds an entry where steps are done again, on the disk; what is not to stay is for [`Writer::follow`] to remove.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn add(&mut self, entry: &Entry) -> Result<(), Error> {
+        self.changed |= self.again.as_mut().is_some_and(|lines| put(lines, entry));
+        self.sync()
     }
 
     /// The steps up to `step`, where the run has been, are done again: the log becomes what it would have written under `plan`.
@@ -179,6 +185,15 @@ impl Writer {
         }
         self.file.sync_data().map_err(|error| Error::io(&self.path, error))
     }
+}
+
+/// Puts an entry among others, unless they say the same; whether they did not.
+fn put(lines: &mut BTreeMap<u64, Entry>, entry: &Entry) -> bool {
+    let new = lines.get(&entry.step).is_none_or(|line| line.reproducible() != entry.reproducible());
+    if new {
+        lines.insert(entry.step, entry.clone());
+    }
+    new
 }
 
 fn append(path: &Path) -> Result<File, Error> {

@@ -298,11 +298,12 @@ impl Recorded {
         Ok(())
     }
 
-    /// The digest of the parameters that the run was given, if it has no manifest that says it: its checkpoint of step 0 is another
-    /// state than `initial`, that of its seed.
-    pub(super) fn given(&self, initial: Digest) -> Option<Digest> {
-        let first = read_checkpoint(&self.folder.checkpoint(0)).ok()?.digests.state;
-        Some(first).filter(|first| *first != initial)
+    /// The digest of the parameters that the run was given, if it has no manifest that says it: its checkpoint of step 0, of these
+    /// settings and data, is another state than `initial`, that of its seed.
+    pub(super) fn given(&self, initial: Digest, data: Digest) -> Option<Digest> {
+        let first = read_checkpoint(&self.folder.checkpoint(0)).ok()?;
+        self.made(&first, Some(data)).ok()?;
+        Some(first.digests.state).filter(|first| *first != initial)
     }
 
     /// Refuses a checkpoint of other settings, or of other data, as far as the manifest tells.

@@ -10,7 +10,7 @@ use super::folder::{Folder, read_checkpoint};
 use super::log::{self, Entry, Timing};
 use super::manifest::{Manifest, Outcome, Session, Status, cpu, now};
 use super::plan::{Leaves, Plan, Schedule};
-use super::record::{Owned, new_trainer, record};
+use super::record::{Owned, canvas_of, new_trainer, record};
 use super::unfinished::{Unfinished, way_is_free};
 use super::writer::Writer;
 use crate::digest::Digest;
@@ -161,7 +161,7 @@ impl<'a> Training<'a> {
         let mut trainer = new_trainer(&plan, data)?;
         let given = match outcome {
             Some(_) => None,
-            None => run.given(trainer.digest()?),
+            None => run.given(trainer.digest()?, data.digest()),
         };
         let until = plan.schedule.steps;
         if let Some(checkpoint) = checkpoint {
@@ -328,6 +328,11 @@ impl<'a> Training<'a> {
                 if from < steps { (Status::Stopped, true) } else { (Status::Done, false) };
             return Ok((status, self.leave(&mut log, team, None, stopped, 0.0)?));
         }
+        if self.plan.leaves(from, false).canvas && !self.folder().canvas(from).exists() {
+            // That step was the last one then, and its session ended before the canvas.
+            let canvas = canvas_of(&mut self.trainer, team)?;
+            self.writer.write_canvas(from, &canvas)?;
+        }
         loop {
             let (done, mut last, mut stop) = (self.trainer.steps_done(), None, false);
             let halts = |step: &u64| self.plan.leaves(*step, false).any() || *step == self.was_at;
@@ -340,18 +345,12 @@ impl<'a> Training<'a> {
             })?;
             let stats = last.expect("a run of one step or more reports it");
             stop |= stats.step == self.until && self.until < steps;
+            let rate = per_second(stats.step - from, started.elapsed());
             if stats.step == self.was_at
                 && let Some(plan) = self.then.take()
             {
-                // From here on it is another one; in this order, as at the start of a session.
-                self.manifest.run = outcome(&self.trainer, self.data, self.manifest.run.init);
-                self.writer.write_manifest(&self.manifest)?;
-                self.writer.write_config(&plan.text()?)?;
-                log.follow(&plan, self.was_at);
-                log.sync()?;
-                self.plan = plan;
+                self.follow(plan, &mut log, team, &stats, rate)?;
             }
-            let rate = per_second(stats.step - from, started.elapsed());
             let canvas = self.leave(&mut log, team, Some(&stats), stop, rate)?;
             if let Some(canvas) = &canvas {
                 host.canvas(stats.step, canvas);
@@ -366,8 +365,31 @@ impl<'a> Training<'a> {
         }
     }
 
+    /// From here on, where the run has been, it is the one of `plan`. Its log has what either settings ask for before config.toml
+    /// says which of them hold: whoever is killed in between leaves a run that can go on.
+    fn follow(
+        &mut self,
+        plan: Plan,
+        log: &mut log::Writer,
+        team: &impl Team,
+        stats: &StepStats,
+        steps_per_s: f64,
+    ) -> Result<(), Error> {
+        self.manifest.run = outcome(&self.trainer, self.data, self.manifest.run.init);
+        self.writer.write_manifest(&self.manifest)?;
+        let line = Leaves { entry: true, digest: true, canvas: false, checkpoint: false };
+        if let Some(entry) = record(&mut self.trainer, team, Some(stats), line)?.entry {
+            log.add(&Entry { timing: timing(steps_per_s), ..entry })?;
+        }
+        self.writer.write_config(&plan.text()?)?;
+        log.follow(&plan, self.was_at);
+        log.sync()?;
+        self.plan = plan;
+        Ok(())
+    }
+
     /// Writes what the step leaves behind, and returns the canvas. A run goes on from a checkpoint and makes nothing before it
-    /// again, so the checkpoint comes last; but at the last step, whose canvas every resume makes, nothing is to stop it.
+    /// again but its canvas, so the checkpoint comes last; but at the last step nothing is to stop it.
     fn leave(
         &mut self,
         log: &mut log::Writer,
@@ -391,8 +413,7 @@ impl<'a> Training<'a> {
             return Err(Error::input(checkpoint.display().to_string(), problem));
         }
         if let Some(entry) = made.entry {
-            let timing = Timing { steps_per_s: (steps_per_s * 10.0).round() / 10.0 };
-            log.write(&Entry { timing, ..entry })?;
+            log.write(&Entry { timing: timing(steps_per_s), ..entry })?;
         }
         let at_end = step == self.plan.schedule.steps;
         let write_canvas = |when| match &made.canvas {
@@ -437,6 +458,11 @@ fn per_second(steps: u64, elapsed: Duration) -> f64 {
     if elapsed.is_zero() { 0.0 } else { steps as f64 / elapsed.as_secs_f64() }
 }
 
+/// The timing of an entry.
+fn timing(steps_per_s: f64) -> Timing {
+    Timing { steps_per_s: (steps_per_s * 10.0).round() / 10.0 }
+}
+
 /// The log up to `step` is written: `plan` cannot ask for more there than the settings before it did, unless it is there.
 fn log_suffices(
     (before_plan, entries): (&Plan, &BTreeMap<u64, Entry>),
@@ -470,6 +496,11 @@ fn log_suffices(
             };
             ("checkpoint-every", now.checkpoint_every.to_string(), every)
         }
+        _ if without == now.steps && without != before.steps && !now.digest_at.contains(&without) => (
+            "steps",
+            now.steps.to_string(),
+            "more, or to go on from before it (--resume RUN@STEP)".to_string(),
+        ),
         _ => ("digest-at", without.to_string(), format!("steps after {step}, beside those of before")),
     };
     let problem = format!(

@@ -22,7 +22,7 @@ pub struct Unfinished {
     pub(super) run: Recorded,
     /// None: from the start.
     pub(super) checkpoint: Option<Checkpoint>,
-    /// The step of the newest good checkpoint that is the run's.
+    /// The step of the newest checkpoint that is the run's, and good, or not to be read.
     pub(super) newest: Option<u64>,
     /// The digest of the data that the checkpoint was made with; that the newest good one was, if it goes on from the start.
     pub(super) data_digest: Option<Digest>,
@@ -100,22 +100,29 @@ fn run_of(checkpoint: &Path) -> Result<PathBuf, Error> {
     Ok(if Folder::new(&here).config().exists() { here } else { there })
 }
 
-/// The step of the newest good checkpoint that is the run's; `newest` is the newest good one.
+/// The step of the newest checkpoint that is good, or cannot be read, and is the run's; `newest` is the newest good one.
 fn newest_own(
     run: &Recorded,
     newest: &Checkpoint,
     entries: &BTreeMap<u64, Entry>,
 ) -> Result<Option<u64>, Error> {
-    let is_own =
-        |found: &Checkpoint| run.is_own(found, entries.get(&found.step).and_then(Entry::digests)).is_ok();
-    if is_own(newest) {
-        return Ok(Some(newest.step));
-    }
-    for (step, file) in run.folder.checkpoints()?.into_iter().filter(|(step, _)| *step < newest.step) {
-        match read_checkpoint(&file) {
-            Ok(found) if is_own(&found) => return Ok(Some(step)),
+    for (step, file) in run.folder.checkpoints()? {
+        let logged = entries.get(&step).and_then(Entry::digests);
+        if step == newest.step {
+            if run.is_own(newest, logged).is_ok() {
+                return Ok(Some(step));
+            }
+            continue;
+        }
+        let is_own = match read_checkpoint(&file) {
+            Ok(found) => run.is_own(&found, logged).is_ok(),
             Err(error @ Error::Environment { .. }) => return Err(error),
-            _ => {}
+            // A disk that does not give it now may do so later: the run has been there, as its log says.
+            Err(Error::Io { .. }) => logged.is_some() && file.is_file(),
+            Err(_) => false,
+        };
+        if is_own {
+            return Ok(Some(step));
         }
     }
     Ok(None)
@@ -172,7 +179,7 @@ fn suitable(
             }
         }
         let mut before = files.by_ref().filter(|(at, _)| *at < step && last.is_none_or(|last| *at <= last));
-        found = folder.first_good(&mut before, &())?;
+        found = folder.first_good(&mut before, observer)?;
     }
     match passed_over.into_iter().next() {
         // As the newest one says it.

@@ -51,7 +51,8 @@ impl Writer {
         };
         let folder = &writer.folder;
         writer.remove_unfinished()?;
-        for left in [folder.checkpoint(0), folder.log(), folder.manifest()] {
+        // Settings first: without them it is no run.
+        for left in [folder.config(), folder.checkpoint(0), folder.log(), folder.manifest()] {
             match fs::remove_file(&left) {
                 Err(error) if error.kind() != ErrorKind::NotFound => return Err(Error::io(left, error)),
                 _ => {}
