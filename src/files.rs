@@ -2,7 +2,7 @@
 //! [`error`](crate::error) and `memory`.
 
 use std::ffi::OsStr;
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{BufWriter, ErrorKind, IsTerminal, Read, Write};
 use std::path::{Component, Path, PathBuf, Prefix};
 
@@ -174,7 +174,13 @@ fn unfinished(folder: &Path) -> std::io::Result<(PathBuf, File)> {
         let part = folder.join(format!("{begin}{:x}{more}{end}", std::process::id()));
         match File::create_new(&part) {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-            file => return file.map(|file| (part, file)),
+            file => {
+                let file = file?;
+                // Tells the processes of other containers that it is being written; not every file system has locks.
+                #[cfg(unix)]
+                let _ = file.try_lock();
+                return Ok((part, file));
+            }
         }
     }
     unreachable!("no folder has so many files")
@@ -188,6 +194,10 @@ pub fn is_unfinished(path: &Path) -> bool {
 /// Whether it is, and no process writes to it any more, as far as the system tells.
 pub fn is_abandoned(path: &Path) -> bool {
     let Some(writer) = writer_of(path) else { return false };
+    let locked = || regular(path).and_then(|()| File::open(path)).map(|file| file.try_lock_shared());
+    if cfg!(unix) && matches!(locked(), Ok(Err(TryLockError::WouldBlock))) {
+        return false;
+    }
     let here = path.canonicalize().unwrap_or_default();
     match list(Path::new(&format!("/proc/{writer}/fd"))) {
         Ok(open) => !open.iter().any(|open| fs::read_link(open).is_ok_and(|file| file == here)),

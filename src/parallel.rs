@@ -215,17 +215,25 @@ fn pause(turns: u32) {
     core::hint::spin_loop();
 }
 
-/// [`PATIENCE_SECONDS`] from now.
+/// [`PATIENCE_SECONDS`] of waiting. The time for which the whole process stands still, as one that is suspended, is no part of it.
 #[cfg(feature = "std")]
-struct Patience(std::time::Instant);
+struct Patience {
+    waited: std::time::Duration,
+    last: std::time::Instant,
+}
 
 #[cfg(feature = "std")]
 impl Patience {
     fn new() -> Patience {
-        Patience(std::time::Instant::now())
+        Patience { waited: std::time::Duration::ZERO, last: std::time::Instant::now() }
     }
     fn is_over(&mut self) -> bool {
-        self.0.elapsed().as_secs() >= PATIENCE_SECONDS
+        /// Much more than a worker sleeps between two looks.
+        const LONGEST: std::time::Duration = std::time::Duration::from_millis(100);
+        let passed = self.last.elapsed();
+        self.last += passed;
+        self.waited += passed.min(LONGEST);
+        self.waited.as_secs() >= PATIENCE_SECONDS
     }
 }
 
@@ -242,5 +250,22 @@ impl Patience {
         // At 6 GHz a turn takes more than a cycle.
         self.0 += 1;
         self.0 >= PATIENCE_SECONDS * 6_000_000_000
+    }
+}
+
+#[cfg(all(test, feature = "std"))]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    #[test]
+    fn time_that_a_process_stands_still_is_no_patience() {
+        let second = Duration::from_secs(1);
+        let Some(last) = Instant::now().checked_sub(100 * second) else { return };
+        let mut patience = Patience { waited: Duration::from_secs(PATIENCE_SECONDS) - second, last };
+        assert!(!patience.is_over());
+        patience.waited += second;
+        assert!(patience.is_over());
     }
 }

@@ -51,11 +51,11 @@ plain_values!(usize: Integer, u64: Integer, bool: Boolean);
 
 impl Value for f32 {
     const KIND: Kind = Kind::Float;
-    /// No number but 0 itself is read as 0.
+    /// No number but 0 itself is read as 0, and that without a sign: it would be another setting by its text alone.
     fn read(text: &str) -> Option<Self> {
         let digits = text.split(['e', 'E']).next().unwrap_or_default();
         let is_zero = !digits.contains(|c: char| ('1'..='9').contains(&c));
-        text.parse().ok().filter(|&number| number != 0.0 || is_zero)
+        text.parse().ok().filter(|&number: &f32| number != 0.0 || is_zero).map(|number| number + 0.0)
     }
     fn write(&self, to: &mut dyn fmt::Write) -> fmt::Result {
         write!(to, "{self}")

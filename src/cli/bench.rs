@@ -121,8 +121,8 @@ impl Bench {
         teams: &mut [(Pool, Owned<'_>)],
         cores: usize,
     ) -> Result<(Round, usize), Error> {
-        let ping = || if cores > 1 { line_ns() } else { 0.0 };
-        let (before, mut timed, mut allocations) = (ping(), Vec::new(), 0);
+        let ping = || if cores > 1 { line_ns() } else { Ok(0.0) };
+        let (before, mut timed, mut allocations) = (ping()?, Vec::new(), 0);
         for (pool, trainer) in teams {
             let peak = peak(isa, Some(pool));
             let flop = dense_flop(trainer);
@@ -155,7 +155,7 @@ impl Bench {
                 timed.efficiency = Some(timed.steps_per_s / (timed.threads as f64 * one.steps_per_s));
             }
         }
-        let line_ns = [before, ping()];
+        let line_ns = [before, ping()?];
         Ok((Round { line_ns, cores: Cores::of(line_ns), timed }, allocations))
     }
 }

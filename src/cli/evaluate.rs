@@ -8,7 +8,7 @@ use duel::evaluate::{Beside, Evaluation, Material, Report, Sets, Wanted};
 use duel::export::grid::canvas;
 use duel::export::png;
 use duel::export::safetensors::Checkpoint;
-use duel::files::{write_new, write_whole};
+use duel::files::write_whole;
 use duel::run::{Folder, Observer, Training};
 use duel::{Dataset, Error, Rayon};
 
@@ -16,7 +16,7 @@ use super::machine::Pool;
 use super::number;
 use super::replay::Replay;
 use super::signals::Signals;
-use super::terminal::{Progress, counted, grouped, new_file, print, shell_word};
+use super::terminal::{Progress, counted, grouped, new_file, print, shell_word, write_new};
 
 /// Seed of the samples unless told otherwise.
 const SEED: u64 = 42;

@@ -6,10 +6,9 @@ use clap::Args;
 use duel::Error;
 use duel::export::c;
 use duel::export::onnx::{self, Network};
-use duel::files::write_new;
 
 use super::replay::Replay;
-use super::terminal::{grouped, new_file, print};
+use super::terminal::{grouped, new_file, print, write_new};
 
 /// The flags of `duel export`.
 #[derive(Debug, Args)]

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use duel::export::apng;
 use duel::export::grid::Canvas;
-use duel::files::write_new;
 use duel::run::Status;
 use duel::run::record::canvas_of;
 use duel::run::recorded::Recorded;
@@ -13,7 +12,7 @@ use duel::{Error, Rayon, memory};
 
 use super::number;
 use super::replay::Replay;
-use super::terminal::{Progress, counted, grouped, new_file};
+use super::terminal::{Progress, counted, grouped, new_file, write_new};
 
 /// Seconds that the last frame stays longer.
 const HOLD: u16 = 2;

@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use duel::export::grid::{Canvas, canvas};
 use duel::export::{apng, png};
-use duel::files::{parent, write_new};
+use duel::files::parent;
 use duel::{Error, Rayon, memory, rng};
 
 use super::number;
 use super::replay::Replay;
 use super::sample::has_class;
-use super::terminal::{counted, new_file};
+use super::terminal::{counted, new_file, write_new};
 
 /// The flags of `duel interpolate`.
 #[derive(Debug, Args)]

@@ -88,11 +88,10 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         {
             // On one line: what, which flag, what was expected, which name is similar; not how all of them are used.
             let text = error.to_string();
-            let general = |line: &&str| line.starts_with("Usage:") || line.starts_with("For more");
-            let lines: Vec<&str> = text.lines().filter(|line| !general(line)).collect();
-            let text = lines.join("\n");
-            let paragraphs =
-                text.split("\n\n").map(|text| text.split_whitespace().collect::<Vec<_>>().join(" "));
+            let general =
+                |text: &&str| ["Usage:", "For more"].iter().any(|begin| text.trim_start().starts_with(begin));
+            let paragraphs = text.split("\n\n").filter(|text| !general(text));
+            let paragraphs = paragraphs.map(|text| text.split_whitespace().collect::<Vec<_>>().join(" "));
             let text = paragraphs.filter(|text| !text.is_empty()).collect::<Vec<_>>().join("; ");
             note!("{}", one_line(text));
             return ExitCode::from(2);

@@ -2,8 +2,8 @@
 //! One that is ignored from the start (`nohup`, a script's job in the background) stays ignored. And what becomes of a process
 //! that gets no memory.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use duel::Error;
 use signal_hook::consts::{SIGABRT, SIGINT, SIGTERM};
@@ -22,8 +22,13 @@ const STOPS: &[(i32, &str)] = &[
 ];
 
 impl Signals {
-    /// Listens from now on.
+    /// Listens from now on, or as before.
     pub fn listen() -> Result<Signals, Error> {
+        static LISTENING: Mutex<Option<Arc<AtomicUsize>>> = Mutex::new(None);
+        let mut listening = LISTENING.lock().expect("nothing panics while it is held");
+        if let Some(which) = &*listening {
+            return Ok(Signals(which.clone()));
+        }
         let (which, armed) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
         let ignored = ignored();
         for &(signal, _) in STOPS.iter().filter(|(signal, _)| ignored >> (signal - 1) & 1 == 0) {
@@ -33,6 +38,7 @@ impl Signals {
                 .and_then(|_| flag::register_usize(signal, which.clone(), signal as usize))
                 .map_err(|error| Error::environment(format!("cannot listen for signals: {error}")))?;
         }
+        *listening = Some(which.clone());
         Ok(Signals(which))
     }
 

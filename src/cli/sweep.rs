@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use clap::{Args, Subcommand};
 use duel::files::write_whole;
-use duel::run::record::Owned;
+use duel::run::record::{Owned, of_data};
 use duel::run::{Folder, Host, Observer, Plan, Status, Training, Unfinished, open_data, open_told};
 use duel::sweep::{self, Member, Outcome};
 use duel::{Dataset, Error, Isa, Rayon, StepStats};
@@ -113,8 +113,9 @@ impl Sweep {
         // Before anything is written: what is wrong with the data can be set right.
         let data = datasets(&left, shared.source("data").is_some())?;
         are_of(&data, &out, members.iter())?;
+        let most = at_once(&left, &data)?;
         let plan = sweep::write_plan(&out, &members).map_err(flag)?;
-        let jobs = self.jobs.unwrap_or(threads).min(members.len()).min(at_once(&left, &data)?);
+        let jobs = self.jobs.unwrap_or(threads).min(members.len()).min(most);
         let each = (threads / jobs).max(1);
         note!(
             "{}, {} left · {} at a time · {} · {} each → {}",
@@ -229,7 +230,8 @@ fn at_once(members: &[Member], data: &Datasets) -> Result<usize, Error> {
     let mut largest = 1;
     for member in members {
         let plan = member.plan()?;
-        let lines = Owned::memory_lines(&plan.config, &data_of(&plan, data).expect(READ))?;
+        let data = data_of(&plan, data).expect(READ);
+        let lines = Owned::memory_lines(&plan.config, &data).map_err(|error| of_data(error, data))?;
         largest = largest.max(size_of::<duel::Line>() * lines);
     }
     Ok((free as usize / 2 / largest).max(1))

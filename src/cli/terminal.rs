@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::path::Path;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use console::Term;
@@ -13,6 +14,8 @@ use duel::files::parent;
 use duel::run::Observer;
 pub use duel::run::diff::{counted, grouped};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::signals::Signals;
 
 /// A line that may repeat what a file says, or what it is called, without anything that a terminal would obey.
 pub fn plain(line: &str) -> String {
@@ -26,6 +29,53 @@ pub fn print(text: &str) -> Result<(), Error> {
         .write_all(text.replace(|c: char| is_hidden(c) && c != '\t' && c != '\n', "\u{FFFD}").as_bytes())
         .and_then(|()| stdout.flush())
         .map_err(|error| Error::io("stdout", error))
+}
+
+/// Whether a stream takes a line, now or within that time. One that is broken does: to say so.
+#[cfg(unix)]
+pub fn takes_a_line(stream: &impl std::os::fd::AsFd, within: Duration) -> bool {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let within = Timespec { tv_sec: within.as_secs() as _, tv_nsec: within.subsec_nanos() as _ };
+    match poll(&mut [PollFd::new(stream, PollFlags::OUT)], Some(&within)) {
+        Ok(ready) => ready > 0,
+        Err(error) => error != rustix::io::Errno::INTR,
+    }
+}
+/// Elsewhere it is waited for.
+#[cfg(not(unix))]
+pub fn takes_a_line<T>(_: &T, _: Duration) -> bool {
+    true
+}
+
+/// As [`duel::files::write_new`]; where a signal comes meanwhile, nothing is left behind, and the process ends with its code.
+pub fn write_new(path: &Path, fill: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> Result<(), Error> {
+    let signals = Signals::listen()?;
+    let written = duel::files::write_new(path, |file| fill(&mut Heeding { file, signals: &signals }));
+    match (&written, signals.caught()) {
+        (Err(_), Some((signal, code))) => {
+            note!("Stopped by {signal}: {} is not written", path.display());
+            std::process::exit(code.into())
+        }
+        _ => written,
+    }
+}
+
+/// Writes as long as no signal has come.
+struct Heeding<'a> {
+    file: &'a mut dyn Write,
+    signals: &'a Signals,
+}
+
+impl Write for Heeding<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        match self.signals.caught() {
+            Some((signal, _)) => Err(std::io::Error::other(signal)),
+            None => self.file.write(bytes),
+        }
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.file.flush()
+    }
 }
 
 /// Refuses a file that is there, or has no name of such an end, and makes its folder.
@@ -73,6 +123,8 @@ pub struct Progress {
     /// What is counted, and what is done with it.
     what: &'static str,
     since: Mutex<Since>,
+    /// Steps that the bar has not been told of.
+    unseen: AtomicU64,
 }
 
 /// From when on, and from which step on; and when a line was last written.
@@ -92,7 +144,8 @@ impl Progress {
                 .expect("the template is fixed"),
         );
         let now = Instant::now();
-        Progress { bar, what, since: Mutex::new(Since { started: now, step: 0, noted: now }) }
+        let since = Mutex::new(Since { started: now, step: 0, noted: now });
+        Progress { bar, what, since, unseen: AtomicU64::new(0) }
     }
 
     /// So many steps, of which `from` are done.
@@ -110,6 +163,9 @@ impl Progress {
 
     /// `done` steps are done; a bar shows `message`.
     pub fn at(&self, done: u64, message: impl FnOnce() -> String) {
+        if !self.can_draw() {
+            return;
+        }
         self.bar.set_position(done);
         if done.is_multiple_of(50) && !self.bar.is_hidden() {
             self.bar.set_message(message());
@@ -117,10 +173,16 @@ impl Progress {
         self.note_now_and_then();
     }
 
+    /// Whether a bar can be drawn at once: whoever stops the terminal does not stop the work, which may have to be saved.
+    fn can_draw(&self) -> bool {
+        self.bar.is_hidden() || takes_a_line(&std::io::stderr(), Duration::ZERO)
+    }
+
     fn note_now_and_then(&self) {
         if self.bar.is_hidden()
             && let Ok(mut since) = self.since.try_lock()
             && since.noted.elapsed() > Duration::from_secs(10)
+            && takes_a_line(&std::io::stderr(), Duration::ZERO)
         {
             since.noted = Instant::now();
             let (done, all) = (self.bar.position(), self.bar.length().unwrap_or(0));
@@ -150,7 +212,10 @@ impl Observer for Progress {
         self.start(0, steps);
     }
     fn step(&self) {
-        self.bar.inc(1);
+        self.unseen.fetch_add(1, Ordering::Relaxed);
+        if self.can_draw() {
+            self.bar.inc(self.unseen.swap(0, Ordering::Relaxed));
+        }
         self.note_now_and_then();
     }
 }

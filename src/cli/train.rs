@@ -18,7 +18,7 @@ use super::presets;
 use super::replay::{told_by, where_data_are};
 use super::settings::Flags;
 use super::signals::Signals;
-use super::terminal::{Progress, counted, draw, grouped, half_blocks, print, shell_word};
+use super::terminal::{Progress, counted, draw, grouped, half_blocks, print, shell_word, takes_a_line};
 
 /// The flags of `duel train`.
 #[derive(Debug, Args)]
@@ -164,17 +164,10 @@ fn train(
     let end = pool.install(|| training.run(&Rayon, &mut host))?;
     drop(host.progress);
     let done = training.trainer().steps_done();
+    let evaluate = if beside.is_some() { " --evaluate" } else { "" };
     let stopped = |by: &str| {
-        let path = training.folder().path();
-        let resume = if training.was_at() > done {
-            // There are later states, too.
-            let mut state = path.as_os_str().to_os_string();
-            state.push(format!("@{done}"));
-            format!("--resume {} --steps {until}", shell_word(Path::new(&state)))
-        } else {
-            format!("--resume auto --out {}", shell_word(path))
-        };
-        note!("Stopped by {by} after step {}. To go on: duel train {resume}", grouped(done));
+        let resume = resume(&training);
+        note!("Stopped by {by} after step {}. To go on: duel train {resume}{evaluate}", grouped(done));
     };
     match (host.unheard, host.signals.caught()) {
         (Some(error), _) => {
@@ -192,6 +185,26 @@ fn train(
             beside.map_or(Ok(0), |beside| evaluate::at_the_end(&training, data, beside, pool, &host.signals))
         }
     }
+}
+
+/// The flags that go on with what this session was to do.
+fn resume(training: &Training<'_>) -> String {
+    let (path, done) = (training.folder().path(), training.trainer().steps_done());
+    if training.was_at() <= done {
+        return format!("--resume auto --out {}", shell_word(path));
+    }
+    // There are later states, too, and config.toml is still that of them.
+    let mut state = path.as_os_str().to_os_string();
+    state.push(format!("@{done}"));
+    let mut flags = format!("--resume {} --steps {}", shell_word(Path::new(&state)), training.until());
+    let there = training.folder().read_settings().and_then(|settings| Plan::new(&settings));
+    let there = there.map(|plan| plan.values()).unwrap_or_default();
+    for ((about, now), (_, before)) in training.plan().values().iter().zip(&there) {
+        if now != before && about.name != "steps" {
+            flags += &format!(" --{} {}", about.name, shell_word(Path::new(now)));
+        }
+    }
+    flags
 }
 
 /// The person at the terminal, who may send a signal, or go away.
@@ -228,6 +241,12 @@ impl Host for Person {
         let line = format!(
             "Step {step}: Generator Loss: {generator_loss:.6}, Discriminator Loss: {discriminator_loss:.6}\n"
         );
+        // Whoever has stopped reading stops the training as well, but not its end by a signal.
+        while !takes_a_line(&std::io::stdout(), Duration::from_millis(100)) {
+            if self.signals.caught().is_some() {
+                return Ok(());
+            }
+        }
         if self.unheard.is_none() {
             self.unheard = self.progress.suspend(|| print(&line)).err();
         }

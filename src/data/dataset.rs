@@ -85,7 +85,7 @@ impl Dataset {
     ///
     /// # Errors
     /// As [`Dataset::open`].
-    pub fn from_reader(mut bytes: impl BufRead, length: Option<u64>, name: &Path) -> Result<Dataset, Error> {
+    pub fn from_reader(bytes: impl BufRead, length: Option<u64>, name: &Path) -> Result<Dataset, Error> {
         let source = name.display().to_string();
         // A damaged gzip stream is bad data, not a failing disk.
         let failed = |error: std::io::Error| match error.kind() {
@@ -95,10 +95,9 @@ impl Dataset {
             _ => Error::io(name, error),
         };
         let bad = |problem: String| Err(Error::input(source.clone(), problem));
-        let ratio =
-            if bytes.fill_buf().map_err(failed)?.starts_with(&gzip::MAGIC) { gzip::LARGEST_RATIO } else { 1 };
+        let (mut reader, zipped) = gzip::reader(bytes).map_err(failed)?;
+        let ratio = if zipped { gzip::LARGEST_RATIO } else { 1 };
         let most = length.unwrap_or(u64::MAX).saturating_mul(ratio);
-        let mut reader = gzip::reader(bytes).map_err(failed)?;
         let mut head = Vec::with_capacity(TELLING_BYTES);
         reader.by_ref().take(HEADER_BYTES as u64).read_to_end(&mut head).map_err(failed)?;
         let header = match Header::parse(&head, source.clone()) {
@@ -107,7 +106,7 @@ impl Dataset {
                 let more = (TELLING_BYTES - HEADER_BYTES) as u64;
                 // What can be read of it tells enough.
                 let _ = reader.by_ref().take(more).read_to_end(&mut head);
-                return Err(Error::input(source, no_images(&head, ratio > 1).unwrap_or(problem)));
+                return Err(Error::input(source, no_images(&head, zipped).unwrap_or(problem)));
             }
             Err(error) => return Err(error),
         };
@@ -227,6 +226,8 @@ fn similar(folder: &Path) -> String {
     let names = paths.iter().filter_map(|path| Some(path.file_name()?.to_string_lossy().into_owned()));
     let mut names: Vec<String> = names
         .filter(|name| !NAMES.contains(&&name[..]) && name.contains("images") && name.contains("ubyte"))
+        // What macOS keeps beside a file is none.
+        .filter(|name| !name.starts_with('.'))
         .collect();
     names.sort_unstable();
     names.truncate(3);

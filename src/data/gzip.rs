@@ -1,6 +1,6 @@
 //! Bytes that may be gzip. Uses the `flate2` crate.
 
-use std::io::{BufRead, Error, ErrorKind, Read, Result};
+use std::io::{BufRead, Cursor, Error, ErrorKind, Read, Result};
 
 use flate2::bufread::GzDecoder;
 
@@ -9,15 +9,19 @@ pub const MAGIC: [u8; 2] = [0x1F, 0x8B];
 /// Bytes that a byte of gzip can become at most: deflate's longest copy is 258 bytes, its shortest code 2 bits.
 pub const LARGEST_RATIO: u64 = 1_032;
 
-/// `bytes`, decompressed on the way where they begin with gzip's magic number.
+/// `bytes`, decompressed on the way where they begin with gzip's magic number; and whether they do.
 ///
 /// # Errors
 /// Those of `bytes`.
-pub fn reader<'a>(mut bytes: impl BufRead + 'a) -> Result<Box<dyn Read + 'a>> {
-    if bytes.fill_buf()?.starts_with(&MAGIC) {
-        Ok(Box::new(Members { member: Some(GzDecoder::new(bytes)), later: false }))
-    } else {
-        Ok(Box::new(bytes))
+pub fn reader<'a>(mut bytes: impl BufRead + 'a) -> Result<(Box<dyn Read + 'a>, bool)> {
+    // Of a pipe the second byte may come later than the first.
+    let mut begin = Vec::with_capacity(MAGIC.len());
+    bytes.by_ref().take(MAGIC.len() as u64).read_to_end(&mut begin)?;
+    let zipped = begin == MAGIC;
+    let bytes = Cursor::new(begin).chain(bytes);
+    match zipped {
+        true => Ok((Box::new(Members { member: Some(GzDecoder::new(bytes)), later: false }), true)),
+        false => Ok((Box::new(bytes), false)),
     }
 }
 
@@ -86,9 +90,9 @@ mod tests {
 
     /// Through buffers of every size, so that every boundary is met.
     fn read(bytes: &[u8]) -> Option<Vec<u8>> {
-        let all = [2, 3, 5, 64, 4096].map(|size| {
+        let all = [1, 2, 3, 5, 64, 4096].map(|size| {
             let mut to = Vec::new();
-            let mut reader = reader(BufReader::with_capacity(size, bytes)).unwrap();
+            let (mut reader, _) = reader(BufReader::with_capacity(size, bytes)).unwrap();
             reader.read_to_end(&mut to).is_ok().then_some(to)
         });
         assert!(all.iter().all(|one| *one == all[0]));

@@ -64,7 +64,10 @@ fn looks(bytes: &[u8]) -> Option<&'static str> {
         _ if bytes.get(257..262) == Some(b"ustar") => "a tar archive: unpack it",
         _ if text.starts_with(b"<") => "HTML or XML, such as the error page of a server: download it again",
         _ if bytes.iter().take(64).all(printable) => "text",
-        _ if bytes.iter().all(|&byte| byte == 0) => "nothing but zeros",
+        _ if bytes.iter().all(|&byte| byte == 0) => match bytes.len() {
+            TELLING_BYTES.. => "nothing but zeros in its first 512 bytes",
+            _ => "nothing but zeros",
+        },
         [1..=4, 8 | 9 | 0xB..=0xE, 0, 0, ..] => "IDX with a little-endian header: IDX is big-endian",
         _ => "something unknown",
     })
@@ -102,7 +105,11 @@ fn no_images(bytes: &[u8], _: bool) -> Option<Text> {
 /// What is wrong with a file that begins like this, which is none of labels.
 #[cfg(feature = "std")]
 pub(super) fn no_labels(bytes: &[u8]) -> String {
-    let looks = looks(bytes).unwrap_or("IDX images: the labels are in another file");
+    let looks = match bytes {
+        [] => return "empty, expected IDX labels".to_string(),
+        [0, 0, 8, 1, ..] => return "IDX labels, cut off within the 8 bytes of their header".to_string(),
+        _ => looks(bytes).unwrap_or("IDX images: the labels are in another file"),
+    };
     let begin = bytes[..bytes.len().min(24)].escape_ascii();
     format!("not IDX labels (magic 0x00000801), but {looks} (it begins with \"{begin}\")")
 }
@@ -392,6 +399,11 @@ mod tests {
         ] {
             assert_eq!(said(bytes, zipped).unwrap(), text);
         }
+        assert!(
+            said(&[0; TELLING_BYTES], false).unwrap().contains("nothing but zeros in its first 512 bytes")
+        );
+        assert_eq!(no_labels(&[]), "empty, expected IDX labels");
+        assert_eq!(no_labels(&[0, 0, 8, 1, 0]), "IDX labels, cut off within the 8 bytes of their header");
         assert_eq!(
             no_labels(&idx([IMAGES_MAGIC, 1, 2, 3])[..16]),
             "not IDX labels (magic 0x00000801), but IDX images: the labels are in another file (it begins with \

@@ -50,7 +50,7 @@ impl Labels {
         let file = File::open(path).map_err(failed)?;
         let about = file.metadata().map_err(failed)?;
         let length = if about.is_file() { about.len() } else { u64::MAX };
-        let mut reader = gzip::reader(BufReader::new(file.take(length))).map_err(failed)?;
+        let (mut reader, _) = gzip::reader(BufReader::new(file.take(length))).map_err(failed)?;
         let mut head = Vec::with_capacity(TELLING_BYTES);
         reader.by_ref().take(8).read_to_end(&mut head).map_err(failed)?;
         let Some(labels) = head.strip_prefix(&MAGIC).and_then(|rest| rest.first_chunk()) else {

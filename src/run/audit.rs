@@ -17,7 +17,7 @@ use super::folder::read_checkpoint;
 use super::log::{self, Entry, Row};
 use super::manifest::{Outcome, Status};
 use super::plan::{CANVAS_EVERY, Leaves};
-use super::record::{Owned, record};
+use super::record::{Owned, of_data, record};
 use super::recorded::Recorded;
 use crate::digest::Digests;
 use crate::error::Error;
@@ -347,7 +347,8 @@ impl<'a> Audit<'a> {
     /// # Errors
     /// As [`Trainer::memory_lines`](crate::Trainer::memory_lines).
     pub fn trainer_bytes(&self) -> Result<u64, Error> {
-        let lines = Owned::memory_lines(&self.run.plan.config, &&self.data)?;
+        let lines = Owned::memory_lines(&self.run.plan.config, &&self.data)
+            .map_err(|error| of_data(error, &self.data))?;
         Ok((size_of::<crate::Line>() * lines) as u64)
     }
 

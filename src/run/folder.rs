@@ -74,7 +74,8 @@ impl Folder {
         };
         let config = || {
             let ours = self.read_settings().and_then(|settings| Plan::new(&settings)?.text());
-            read(&self.config()).ok() != ours.ok().map(String::into_bytes)
+            // One that cannot be read may be anything.
+            !ours.is_ok_and(|ours| read(&self.config()).is_ok_and(|there| there == ours.as_bytes()))
         };
         let manifest = || match self.read_manifest() {
             Ok(manifest) => manifest.is_some_and(|manifest| {
@@ -92,6 +93,7 @@ impl Folder {
             || self.config().exists() && config()
             || self.manifest().exists() && manifest()
             || self.log().exists() && log()
+            || self.evaluation().exists()
     }
 
     /// Whether all that is there is what a run was given to begin with, and its start got no further.
@@ -128,11 +130,14 @@ impl Folder {
         Ok(())
     }
 
-    /// Whether a process writes there now; none where the file system has no locks. (Asking takes the lock for an instant: who is
+    /// Whether a process writes there now; none where the file system has no locks, or does not let this one be asked. (Asking takes the lock for an instant: who is
     /// refused it has to try again.)
     pub fn is_held(&self) -> Option<bool> {
-        let lock = regular(&self.lock()).and_then(|()| File::open(self.lock()));
-        let Ok(lock) = lock else { return Some(false) };
+        let lock = match regular(&self.lock()).and_then(|()| File::open(self.lock())) {
+            Ok(lock) => lock,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Some(false),
+            Err(_) => return None,
+        };
         match lock.try_lock_shared() {
             Ok(()) => Some(false),
             Err(TryLockError::WouldBlock) => Some(true),

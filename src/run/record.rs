@@ -48,10 +48,15 @@ pub type Owned<'a> = Trainer<&'a Dataset, Box<[Line]>>;
 /// # Errors
 /// As [`Trainer::new`].
 pub fn new_trainer<'a>(plan: &Plan, data: &'a Dataset) -> Result<Owned<'a>, Error> {
-    Trainer::new(plan.config.clone(), data).map_err(|error| match error {
+    Trainer::new(plan.config.clone(), data).map_err(|error| of_data(error, data))
+}
+
+/// What is wrong with images, as what is wrong with their file.
+pub fn of_data(error: Error, data: &Dataset) -> Error {
+    match error {
         Error::Input { problem, .. } => Error::input(data.path().display().to_string(), problem),
         other => other,
-    })
+    }
 }
 
 /// What a step leaves behind, but for the checkpoint: that is the trainer's own state.

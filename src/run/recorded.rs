@@ -146,12 +146,16 @@ impl Recorded {
     /// Reads settings and manifest.
     ///
     /// # Errors
-    /// As [`Folder::read_settings`] and [`Plan::new`].
+    /// As [`Folder::read_settings`] and [`Plan::new`]; [`Error::Io`] if there is a manifest that cannot be read.
     pub fn open(path: &Path) -> Result<Recorded, Error> {
         let folder = Folder::new(path);
         let settings = folder.read_settings()?;
         let plan = Plan::new(&settings)?;
-        Ok(Recorded { manifest: folder.read_manifest().ok().flatten(), folder, settings, plan })
+        let manifest = match folder.read_manifest() {
+            Err(error @ Error::Io { .. }) => return Err(error),
+            read => read.ok().flatten(),
+        };
+        Ok(Recorded { folder, settings, plan, manifest })
     }
 
     /// The name of its folder.

@@ -214,3 +214,49 @@ pub(super) fn way_is_free(
     }
     Ok(())
 }
+
+/// The log up to `step` is written: `plan` cannot ask for more there than the settings before it did, unless it is there.
+pub(super) fn log_suffices(
+    (before_plan, entries): (&Plan, &BTreeMap<u64, Entry>),
+    plan: &Plan,
+    step: u64,
+) -> Result<(), Error> {
+    let more = |step: u64| {
+        let (before, now, line) =
+            (before_plan.leaves(step, false), plan.leaves(step, false), entries.get(&step));
+        now.entry && !before.entry && line.is_none()
+            || now.digest && !before.digest && line.is_none_or(|line| line.digest.is_none())
+    };
+    // The first that is too much comes after no more than are there, however far away the last step is.
+    let Some(without) =
+        plan.entries().take_while(|at| *at <= step).take(entries.len() + 1).find(|&at| more(at))
+    else {
+        return Ok(());
+    };
+    let (now, before) = (&plan.schedule, &before_plan.schedule);
+    let divides = |every: u64| every != 0 && without.is_multiple_of(every);
+    let (flag, asked, expected) = match () {
+        _ if plan.reports(without) && !before_plan.reports(without) => (
+            "report-every",
+            now.report_every.to_string(),
+            format!("{} as before, or a multiple of it", before.report_every),
+        ),
+        _ if divides(now.checkpoint_every) && !divides(before.checkpoint_every) => {
+            let every = match before.checkpoint_every {
+                0 => "0".to_string(),
+                every => format!("{every} as before, a multiple of it, or 0"),
+            };
+            ("checkpoint-every", now.checkpoint_every.to_string(), every)
+        }
+        _ if without == now.steps && without != before.steps && !now.digest_at.contains(&without) => (
+            "steps",
+            now.steps.to_string(),
+            "more, or to go on from before it (--resume RUN@STEP)".to_string(),
+        ),
+        _ => ("digest-at", without.to_string(), format!("steps after {step}, beside those of before")),
+    };
+    let problem = format!(
+        "{asked} needs a line of step {without} in the log, and that step is done without it: expected {expected}"
+    );
+    Err(Error::usage(flag, problem))
+}

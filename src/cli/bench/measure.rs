@@ -40,7 +40,10 @@ pub fn peak(isa: Isa, pool: Option<&Pool>) -> f64 {
 }
 
 /// Nanoseconds that a cache line takes from one thread to another: half a round trip, the median of nine measurements.
-pub fn line_ns() -> f64 {
+///
+/// # Errors
+/// [`Error::Environment`] if no thread can be started.
+pub fn line_ns() -> Result<f64, Error> {
     const ROUNDS: u32 = 2_000;
     /// Waits for `ball` to become `n`; gives way now and then, or two threads that share a core would wait for minutes.
     fn wait(ball: &AtomicU32, n: u32) {
@@ -56,21 +59,25 @@ pub fn line_ns() -> f64 {
     let once = || {
         let ball = AtomicU32::new(0);
         std::thread::scope(|scope| {
-            scope.spawn(|| {
+            let back = || {
                 for n in 0..ROUNDS {
                     wait(&ball, 2 * n + 1);
                     ball.store(2 * n + 2, Ordering::Release);
                 }
-            });
+            };
+            std::thread::Builder::new()
+                .stack_size(1 << 16)
+                .spawn_scoped(scope, back)
+                .map_err(|refused| Error::environment(format!("cannot start a thread: {refused}")))?;
             let start = Instant::now();
             for n in 0..ROUNDS {
                 ball.store(2 * n + 1, Ordering::Release);
                 wait(&ball, 2 * n + 2);
             }
-            start.elapsed().as_secs_f64() * 1e9 / (2 * ROUNDS) as f64
+            Ok(start.elapsed().as_secs_f64() * 1e9 / (2 * ROUNDS) as f64)
         })
     };
-    Spread::of((0..9).map(|_| once()).collect()).median
+    Ok(Spread::of((0..9).map(|_| once()).collect::<Result<_, Error>>()?).median)
 }
 
 /// Bytes read and written per second by a copy of so many bytes on one thread, in GB/s.

@@ -10,12 +10,11 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use duel::Error;
 use duel::evaluate::Evaluation;
-use duel::files::write_new;
 use duel::run::log::Entry;
 use duel::run::{Folder, Recorded};
 use duel::sweep::{self, PLAN};
 
-use super::terminal::{counted, new_file};
+use super::terminal::{counted, new_file, write_new};
 
 /// The flags of `duel report`.
 #[derive(Debug, Args)]
