@@ -130,8 +130,8 @@ impl Folder {
         Ok(())
     }
 
-    /// Whether a process writes there now; none where the file system has no locks, or does not let this one be asked. (Asking takes the lock for an instant: who is
-    /// refused it has to try again.)
+    /// Whether a process writes there now; none where the file system has no locks, or this one cannot be opened. (Asking takes the
+    /// lock for an instant: who is refused it has to try again.)
     pub fn is_held(&self) -> Option<bool> {
         let lock = match regular(&self.lock()).and_then(|()| File::open(self.lock())) {
             Ok(lock) => lock,
