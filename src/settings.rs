@@ -58,7 +58,7 @@ impl Value for f32 {
         text.parse().ok().filter(|&number: &f32| number != 0.0 || is_zero).map(|number| number + 0.0)
     }
     fn write(&self, to: &mut dyn fmt::Write) -> fmt::Result {
-        write!(to, "{self}")
+        write!(to, "{}", self + 0.0)
     }
 }
 

@@ -38,10 +38,12 @@ RESUME = ["train", "--resume", "auto", "--out", "r", "--steps", "4", "--threads"
 LESS = ["train", "--resume", "auto", "--out", "r", "--steps", "3", "--report-every", "3", "--checkpoint-every", "0", "--threads", "1"]
 BACK = ["train", "--resume", "r@1", "--steps", "5", "--report-every", "3", "--checkpoint-every", "0", "--threads", "1"]
 AGAIN = ["train", "--resume", "r@0", "--steps", "4", "--threads", "1"]
+DIGESTS = [*AGAIN, "--digest-at", "1,3"]
 GIVEN = but(NEW, "--seed", "5", "--init", "given.safetensors")
 LAST = but(NEW, "--steps", "2000", "--checkpoint-every", "2000", "--report-every", "1000")
 STARTS = {"a new run": NEW, "one that is gone on with": RESUME, "one that is made less": LESS, "one that goes back": BACK,
           "one that goes back to be what it was before it was killed in going on": AGAIN,
+          "one that goes back and is to have digests that a killed session has left": DIGESTS,
           "one with given parameters in the place of one that got no further than its settings": GIVEN,
           "one whose last step has a canvas, and that is then to go on": LAST}
 
@@ -67,10 +69,19 @@ def prepare(folder, start):
         for before, steps in [(NEW, "4"), (RESUME, "8")]:
             seldom = but(before, "--steps", steps, "--checkpoint-every", "0", "--report-every", "3")
             assert duel(folder, seldom).returncode == 0
+    if start is DIGESTS:
+        assert duel(folder, [*NEW, "--digest-at", "1,3"]).returncode == 0
+        with open(f"{folder}/r/config.toml", "r+") as file:
+            text = re.sub("digest-at = .*", "digest-at = []", file.read())
+            file.seek(0)
+            file.truncate()
+            file.write(text)
+    if start in (LESS, AGAIN, DIGESTS):
+        last = "8" if start is AGAIN else "4"
     if start in (LESS, AGAIN):
-        last = "4" if start is LESS else "8"
         os.remove(f"{folder}/r/checkpoints/step_0000000{last}.safetensors")
         os.remove(f"{folder}/r/samples/step_0000000{last}.png")
+    if start in (LESS, AGAIN, DIGESTS):
         with open(f"{folder}/r/manifest.json", "r+") as file:
             manifest = json.load(file)
             manifest["run"].update(status="running", steps_done=0, state_digest=None)
@@ -128,7 +139,7 @@ def check(start, call, fault, n, expected):
         inject = ["strace", "-f", "-qq", "-o", os.devnull, "-e", f"trace={call}", "-e", f"inject={call}:{fault}:when={n}"]
         first = duel(folder, start, inject)
         # Settings that cannot be read may be a run's.
-        kept = start is GIVEN and call == "read" and "already holds a run" in first.stderr
+        kept = start is GIVEN and call in ("openat", "read") and "already holds a run" in first.stderr
         if fault != "signal=KILL" and first.returncode not in (0, 4) and not kept:
             return f"exit {first.returncode}: {first.stderr.strip()}"
         if first.returncode == 4 and len(first.stderr.splitlines()) > 2 + ("Stopped by" in first.stderr):

@@ -28,7 +28,9 @@ impl Diff {
     /// Prints what differs; the exit code: 0 if nothing does, else 1.
     pub fn run(self) -> Result<u8, Error> {
         let progress = Progress::of("steps recomputed");
-        let mut tell = |finding: Finding| progress.suspend(|| print(&(plain(&finding.to_string()) + "\n")));
+        let mut tell = |finding: Finding| {
+            progress.suspend(|| print(&(plain(&finding.to_string()) + "\n"))).unwrap_or(Ok(()))
+        };
         let same = match (Named::parse(&self.a), Named::parse(&self.b)) {
             (Named::Run(a), Named::Run(b)) => {
                 let (a, b) = (Recorded::open(&a)?, Recorded::open(&b)?);

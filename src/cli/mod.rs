@@ -3,10 +3,9 @@
 
 /// A line for people, on stderr. A terminal or a pipe that is gone does not stop a run.
 macro_rules! note {
-    ($($text:tt)*) => {{
-        use std::io::Write as _;
-        let _ = writeln!(std::io::stderr(), "{}", $crate::cli::terminal::plain(&format!($($text)*)));
-    }};
+    ($($text:tt)*) => {
+        $crate::cli::terminal::note(&format!($($text)*))
+    };
 }
 
 mod bench;
@@ -127,6 +126,10 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     match done {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
+            let unheard = matches!(&error, duel::Error::Io { path, .. } if *path == *"stdout");
+            if let Some((_, code)) = signals::caught().filter(|_| unheard) {
+                return ExitCode::from(code);
+            }
             note!("error: {}{error}", hyphens(&error));
             ExitCode::from(error.exit_code())
         }

@@ -21,10 +21,18 @@ const STOPS: &[(i32, &str)] = &[
     (SIGTERM, "SIGTERM"),
 ];
 
+/// Where the signal is noted that has come, once somebody listens.
+static LISTENING: Mutex<Option<Arc<AtomicUsize>>> = Mutex::new(None);
+
+/// The signal that has come, if somebody listens: its name, and the exit code that says so.
+pub fn caught() -> Option<(&'static str, u8)> {
+    let listening = LISTENING.lock().expect("nothing panics while it is held");
+    Signals(listening.as_ref()?.clone()).caught()
+}
+
 impl Signals {
     /// Listens from now on, or as before.
     pub fn listen() -> Result<Signals, Error> {
-        static LISTENING: Mutex<Option<Arc<AtomicUsize>>> = Mutex::new(None);
         let mut listening = LISTENING.lock().expect("nothing panics while it is held");
         if let Some(which) = &*listening {
             return Ok(Signals(which.clone()));

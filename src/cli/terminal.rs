@@ -1,9 +1,9 @@
 //! What a person sees: results on stdout, bars, notes, numbers, pictures.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use console::Term;
@@ -15,7 +15,7 @@ use duel::run::Observer;
 pub use duel::run::diff::{counted, grouped};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::signals::Signals;
+use super::signals::{self, Signals};
 
 /// A line that may repeat what a file says, or what it is called, without anything that a terminal would obey.
 pub fn plain(line: &str) -> String {
@@ -24,27 +24,69 @@ pub fn plain(line: &str) -> String {
 
 /// Results, on stdout.
 pub fn print(text: &str) -> Result<(), Error> {
-    let mut stdout = std::io::stdout().lock();
-    stdout
-        .write_all(text.replace(|c: char| is_hidden(c) && c != '\t' && c != '\n', "\u{FFFD}").as_bytes())
-        .and_then(|()| stdout.flush())
-        .map_err(|error| Error::io("stdout", error))
+    let text = text.replace(|c: char| is_hidden(c) && c != '\t' && c != '\n', "\u{FFFD}");
+    say(&mut std::io::stdout(), &text).map_err(|error| Error::io("stdout", error))
 }
 
-/// Whether a stream takes a line, now or within that time. One that is broken does: to say so.
+/// A line on stderr.
+pub fn note(line: &str) {
+    let _ = say(&mut std::io::stderr(), &(plain(line) + "\n"));
+}
+
+/// Writes a text, as far as the stream takes it before a signal comes that asks this process to end: whoever has stopped reading, or
+/// the terminal, does not keep it from that.
 #[cfg(unix)]
-pub fn takes_a_line(stream: &impl std::os::fd::AsFd, within: Duration) -> bool {
+fn say(stream: &mut (impl Write + IsTerminal + std::os::fd::AsFd), text: &str) -> std::io::Result<()> {
+    // A pipe that takes anything takes as much at once; a terminal may have room for a byte.
+    let piece = if stream.is_terminal() { 1 } else { 4_096 };
+    for bytes in text.as_bytes().chunks(piece) {
+        if !until_signal(|| takes(stream, A_MOMENT)) {
+            return Err(std::io::Error::other("takes nothing, and a signal has come"));
+        }
+        stream.write_all(bytes)?;
+        stream.flush()?;
+    }
+    Ok(())
+}
+/// Writes a text.
+#[cfg(not(unix))]
+fn say(stream: &mut impl Write, text: &str) -> std::io::Result<()> {
+    stream.write_all(text.as_bytes())?;
+    stream.flush()
+}
+
+/// Whether a stream takes something within that time. One that is broken does: to say so.
+#[cfg(unix)]
+fn takes(stream: &impl std::os::fd::AsFd, within: Duration) -> bool {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    use rustix::fs::{OFlags, fcntl_getfl};
     let within = Timespec { tv_sec: within.as_secs() as _, tv_nsec: within.subsec_nanos() as _ };
     match poll(&mut [PollFd::new(stream, PollFlags::OUT)], Some(&within)) {
-        Ok(ready) => ready > 0,
+        // One that is only read never does, and writing there fails at once.
+        Ok(0) => fcntl_getfl(stream).is_ok_and(|flags| !flags.intersects(OFlags::WRONLY | OFlags::RDWR)),
+        Ok(_) => true,
         Err(error) => error != rustix::io::Errno::INTR,
     }
 }
-/// Elsewhere it is waited for.
+/// Elsewhere it cannot be asked.
 #[cfg(not(unix))]
-pub fn takes_a_line<T>(_: &T, _: Duration) -> bool {
+fn takes<T>(_: &T, _: Duration) -> bool {
     true
+}
+
+/// Between two looks at the signals.
+const A_MOMENT: Duration = Duration::from_millis(100);
+
+/// Waits until something is taken; false where a signal comes first.
+fn until_signal(takes: impl Fn() -> bool) -> bool {
+    loop {
+        if takes() {
+            return true;
+        }
+        if signals::caught().is_some() {
+            return false;
+        }
+    }
 }
 
 /// As [`duel::files::write_new`]; where a signal comes meanwhile, nothing is left behind, and the process ends with its code.
@@ -125,6 +167,8 @@ pub struct Progress {
     since: Mutex<Since>,
     /// Steps that the bar has not been told of.
     unseen: AtomicU64,
+    /// Whether a bar is drawn.
+    drawn: AtomicBool,
 }
 
 /// From when on, and from which step on; and when a line was last written.
@@ -145,13 +189,14 @@ impl Progress {
         );
         let now = Instant::now();
         let since = Mutex::new(Since { started: now, step: 0, noted: now });
-        Progress { bar, what, since, unseen: AtomicU64::new(0) }
+        Progress { bar, what, since, unseen: AtomicU64::new(0), drawn: AtomicBool::new(false) }
     }
 
     /// So many steps, of which `from` are done.
     pub fn start(&self, from: u64, steps: u64) {
         if Term::stderr().is_term() && steps - from > 200 {
             self.bar.set_draw_target(ProgressDrawTarget::stderr());
+            self.drawn.store(!self.bar.is_hidden(), Ordering::Relaxed);
         }
         self.bar.set_length(steps);
         self.bar.set_position(from);
@@ -167,22 +212,26 @@ impl Progress {
             return;
         }
         self.bar.set_position(done);
-        if done.is_multiple_of(50) && !self.bar.is_hidden() {
+        if done.is_multiple_of(50) && self.is_drawn() {
             self.bar.set_message(message());
         }
         self.note_now_and_then();
     }
 
-    /// Whether a bar can be drawn at once: whoever stops the terminal does not stop the work, which may have to be saved.
+    fn is_drawn(&self) -> bool {
+        self.drawn.load(Ordering::Relaxed)
+    }
+
+    /// Whether a bar can be told at once: whoever stops the terminal does not stop the work, which may have to be saved.
     fn can_draw(&self) -> bool {
-        self.bar.is_hidden() || takes_a_line(&std::io::stderr(), Duration::ZERO)
+        !self.is_drawn() || takes(&std::io::stderr(), Duration::ZERO)
     }
 
     fn note_now_and_then(&self) {
-        if self.bar.is_hidden()
+        if !self.is_drawn()
             && let Ok(mut since) = self.since.try_lock()
             && since.noted.elapsed() > Duration::from_secs(10)
-            && takes_a_line(&std::io::stderr(), Duration::ZERO)
+            && takes(&std::io::stderr(), Duration::ZERO)
         {
             since.noted = Instant::now();
             let (done, all) = (self.bar.position(), self.bar.length().unwrap_or(0));
@@ -198,9 +247,11 @@ impl Progress {
         self.bar.inc(steps);
     }
 
-    /// Prints without disturbing the bar.
-    pub fn suspend<R>(&self, print: impl FnOnce() -> R) -> R {
-        self.bar.suspend(print)
+    /// Prints without disturbing the bar; none where a signal comes before that can be.
+    pub fn suspend<R>(&self, print: impl FnOnce() -> R) -> Option<R> {
+        // Waited for here, where nobody waits for the bar.
+        until_signal(|| !self.is_drawn() || takes(&std::io::stderr(), A_MOMENT))
+            .then(|| self.bar.suspend(print))
     }
 }
 
@@ -222,13 +273,16 @@ impl Observer for Progress {
 
 impl Drop for Progress {
     fn drop(&mut self) {
+        if !self.can_draw() {
+            self.bar.set_draw_target(ProgressDrawTarget::hidden());
+        }
         self.bar.finish_and_clear();
     }
 }
 
 /// Shows such a picture, on stderr.
 pub fn draw(picture: &str) {
-    let _ = std::io::stderr().write_all(picture.as_bytes());
+    let _ = say(&mut std::io::stderr(), picture);
 }
 
 /// The canvas as lines for `term`, shrunk by a whole factor to its width; nothing where it cannot be shown.

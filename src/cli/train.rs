@@ -18,7 +18,7 @@ use super::presets;
 use super::replay::{told_by, where_data_are};
 use super::settings::Flags;
 use super::signals::Signals;
-use super::terminal::{Progress, counted, draw, grouped, half_blocks, print, shell_word, takes_a_line};
+use super::terminal::{Progress, counted, draw, grouped, half_blocks, print, shell_word};
 
 /// The flags of `duel train`.
 #[derive(Debug, Args)]
@@ -241,14 +241,10 @@ impl Host for Person {
         let line = format!(
             "Step {step}: Generator Loss: {generator_loss:.6}, Discriminator Loss: {discriminator_loss:.6}\n"
         );
-        // Whoever has stopped reading stops the training as well, but not its end by a signal.
-        while !takes_a_line(&std::io::stdout(), Duration::from_millis(100)) {
-            if self.signals.caught().is_some() {
-                return Ok(());
-            }
-        }
         if self.unheard.is_none() {
-            self.unheard = self.progress.suspend(|| print(&line)).err();
+            let printed = self.progress.suspend(|| print(&line)).unwrap_or(Ok(()));
+            // Where a signal came first, that is what stops the run.
+            self.unheard = printed.err().filter(|_| self.signals.caught().is_none());
         }
         Ok(())
     }

@@ -156,6 +156,13 @@ impl Writer {
         Ok(())
     }
 
+    /// Whether it has a line of a step that is done again, and whether with a digest. What a session has left that was killed in
+    /// between may be what the settings that follow ask for: it is made again, too.
+    pub fn has(&self, step: u64) -> (bool, bool) {
+        let line = self.again.as_ref().and_then(|lines| lines.get(&step));
+        (line.is_some(), line.is_some_and(|line| line.digest.is_some()))
+    }
+
     /// Adds an entry where steps are done again, on the disk; what is not to stay is for [`Writer::follow`] to remove.
     ///
     /// # Errors
