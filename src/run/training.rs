@@ -87,7 +87,7 @@ pub struct Training<'a> {
     data: &'a Dataset,
     /// The step that it ends at: before the run's last one where an older session has been further than that.
     until: u64,
-    /// The step of the run's newest good checkpoint when it was opened, or 0.
+    /// The step of the run's newest checkpoint when it was opened, good or not to be read; or 0.
     was_at: u64,
     /// Whether an error has ended it: what the folder then lacks, only a resume can make again.
     failed: bool,
@@ -250,7 +250,7 @@ impl<'a> Training<'a> {
     pub fn until(&self) -> u64 {
         self.until
     }
-    /// The step of the run's newest good checkpoint when it was opened, or 0.
+    /// The step of the run's newest checkpoint when it was opened, good or not to be read; or 0.
     pub fn was_at(&self) -> u64 {
         self.was_at
     }
