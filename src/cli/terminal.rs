@@ -1,6 +1,6 @@
 //! What a person sees: results on stdout, bars, notes, numbers, pictures.
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -36,7 +36,10 @@ pub fn note(line: &str) {
 /// Writes a text, as far as the stream takes it before a signal comes that asks this process to end: whoever has stopped reading, or
 /// the terminal, does not keep it from that.
 #[cfg(unix)]
-fn say(stream: &mut (impl Write + IsTerminal + std::os::fd::AsFd), text: &str) -> std::io::Result<()> {
+fn say(
+    stream: &mut (impl Write + std::io::IsTerminal + std::os::fd::AsFd),
+    text: &str,
+) -> std::io::Result<()> {
     // A pipe that takes anything takes as much at once; a terminal may have room for a byte.
     let piece = if stream.is_terminal() { 1 } else { 4_096 };
     for bytes in text.as_bytes().chunks(piece) {
