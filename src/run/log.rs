@@ -156,11 +156,10 @@ impl Writer {
         Ok(())
     }
 
-    /// Whether it has a line of a step that is done again, and whether with a digest. What a session has left that was killed in
-    /// between may be what the settings that follow ask for: it is made again, too.
-    pub fn has(&self, step: u64) -> (bool, bool) {
-        let line = self.again.as_ref().and_then(|lines| lines.get(&step));
-        (line.is_some(), line.is_some_and(|line| line.digest.is_some()))
+    /// What it has of a step that is done again. A session that was killed in between may have left what the settings that follow
+    /// ask for: it is made again, too.
+    pub fn entry(&self, step: u64) -> Option<&Entry> {
+        self.again.as_ref()?.get(&step)
     }
 
     /// Adds an entry where steps are done again, on the disk; what is not to stay is for [`Writer::follow`] to remove.
@@ -406,15 +405,15 @@ mod tests {
             sparse.set("report-every", "3").unwrap();
             let mut writer = Writer::open(path.clone(), &sparse, 2, 6).unwrap();
             assert_eq!(
-                [2, 3, 4, 6].map(|step| writer.has(step)),
-                [(true, false), (true, false), (false, false), (true, true)]
+                [2, 3, 4, 6].map(|step| writer.entry(step)),
+                [bare.get(1), bare.get(2), None, bare.get(4)]
             );
             writer.add(&whole[3]).unwrap();
             assert_eq!(said(), lines(&bare));
             writer.add(&whole[2]).unwrap();
-            assert_eq!((writer.has(3), said()), ((true, true), lines(&whole)));
+            assert_eq!((writer.entry(3), said()), (Some(&whole[2]), lines(&whole)));
             drop(writer);
-            assert_eq!(Writer::open(path.clone(), &plan, 6, 6).unwrap().has(6), (false, false));
+            assert_eq!(Writer::open(path.clone(), &plan, 6, 6).unwrap().entry(6), None);
         }
     }
 }

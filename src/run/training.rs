@@ -334,8 +334,9 @@ impl<'a> Training<'a> {
         }
         loop {
             let (done, mut last, mut stop) = (self.trainer.steps_done(), None, false);
-            let halts =
-                |step: &u64| self.plan.leaves(*step, false).any() || log.has(*step).0 || *step == self.was_at;
+            let halts = |step: &u64| {
+                self.plan.leaves(*step, false).any() || log.entry(*step).is_some() || *step == self.was_at
+            };
             let until = (done + 1..self.until).find(halts).unwrap_or(self.until);
             self.trainer.run(team, until - done, |stats| {
                 last = Some(stats);
@@ -402,9 +403,9 @@ impl<'a> Training<'a> {
         let mut leaves = self.plan.leaves(step, stopped);
         if self.is_back() {
             // On the way to where the run has been a stop is no end: it leaves a checkpoint to go on from, and no line.
-            let (now, (entry, digest)) = (self.plan.leaves(step, false), log.has(step));
-            leaves.entry = now.entry || entry;
-            leaves.digest = now.digest || digest;
+            let (now, left) = (self.plan.leaves(step, false), log.entry(step));
+            leaves.entry = now.entry || left.is_some();
+            leaves.digest = now.digest || left.is_some_and(|entry| entry.digest.is_some());
             leaves.canvas = now.canvas;
         }
         let made = record(&mut self.trainer, team, stats, leaves)?;
