@@ -370,6 +370,13 @@ mod tests {
             Writer::open(path.clone(), &plan, 0, 6).unwrap().write(&whole[0]).unwrap();
             assert_eq!(said(), lines(&whole));
 
+            // Lines of steps beyond where it was stay until those are done.
+            let mut writer = Writer::open(path.clone(), &plan, 2, 3).unwrap();
+            for entry in &whole[2..] {
+                writer.write(entry).unwrap();
+                assert_eq!(said(), lines(&whole));
+            }
+
             // The line of a stop, too.
             let stop = Entry { digest, average_digest: digest, ..at(5, &plan) };
             let stopped = [&whole[..4], &[stop]].concat();
